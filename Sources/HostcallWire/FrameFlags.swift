@@ -1,0 +1,39 @@
+/// The flags of a frame (protocol section 5).
+package struct FrameFlags: OptionSet, Sendable, BitwiseCopyable {
+  package let rawValue: UInt8
+
+  @inlinable
+  package init(rawValue: UInt8) {
+    self.rawValue = rawValue
+  }
+
+  /// CALL, INVOKE: argument items follow.
+  @inlinable
+  package static var open: FrameFlags { FrameFlags(rawValue: 0x01) }
+  /// ITEM from the caller, and as passed to the worker: the last argument.
+  @inlinable
+  package static var last: FrameFlags { FrameFlags(rawValue: 0x02) }
+  /// CALL: there is no RESULT, whatever happens.
+  @inlinable
+  package static var noReply: FrameFlags { FrameFlags(rawValue: 0x04) }
+  /// CALL, INVOKE: the call may be sent to a worker again.
+  @inlinable
+  package static var idempotent: FrameFlags { FrameFlags(rawValue: 0x08) }
+  /// File descriptors come with this frame.
+  @inlinable
+  package static var descriptors: FrameFlags { FrameFlags(rawValue: 0x10) }
+  /// CALL: wait for a worker where there is none.
+  @inlinable
+  package static var wait: FrameFlags { FrameFlags(rawValue: 0x20) }
+  /// RESULT: the worker chose the status.
+  @inlinable
+  package static var fromWorker: FrameFlags { FrameFlags(rawValue: 0x40) }
+}
+
+extension FrameFlags: CustomStringConvertible {
+  /// The protocol's names of the flags, joined by `|`.
+  package var description: String {
+    let names = ["OPEN", "LAST", "NO_REPLY", "IDEMPOTENT", "DESCRIPTORS", "WAIT", "FROM_WORKER", "0x80"]
+    return names.enumerated().filter { rawValue & (1 << $0.offset) != 0 }.map(\.element).joined(separator: "|")
+  }
+}

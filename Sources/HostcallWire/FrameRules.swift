@@ -1,0 +1,104 @@
+/// The rules of section 3 that a single frame can break, whatever came before it on the connection.
+package enum FrameRules {
+  /// Checks what the header alone shows, before a byte of body is kept.
+  @inlinable
+  package static func checkHeader(
+    _ header: FrameHeader, direction: FrameDirection
+  ) throws(ProtocolViolation) -> FrameKind {
+    guard let kind = header.kind else { throw violation("unknown kind \(header.kindByte)") }
+    guard kind.maySend(direction) else {
+      throw violation("\(kind) is not for this side to send")
+    }
+    guard header.partsFit else { throw partsDoNotFit(header, kind) }
+    guard header.flags.isSubset(of: kind.allowedFlags) else { throw unknownFlags(header, kind) }
+    guard header.encoding.isAssigned else {
+      throw violation("\(kind) has the reserved encoding \(header.encoding.rawValue)")
+    }
+    if header.id == 0, kind.needsID { throw violation("\(kind) has the id 0") }
+    switch kind {
+    case .call:
+      if (header.function == 0) == (header.nameBytes == 0) { throw nameOrHandle(header) }
+    case .hello:
+      guard header.id == FrameHeader.helloID else { throw violation("HELLO does not carry the bytes HOSTCALL as its id") }
+      guard header.function <= header.aux else {
+        throw violation("HELLO says lowest version \(header.function), above its highest, \(header.aux)")
+      }
+    case .ping, .pong:
+      guard header.payloadBytes <= ProtocolConstants.longestPingBytes else {
+        throw violation("\(kind) has \(header.payloadBytes) bytes of payload, 64 are the most")
+      }
+    case .complete:
+      guard header.status.isAllowedInCompletion else {
+        throw violation("COMPLETE has the status \(header.status), which a worker may not use")
+      }
+    case .goaway, .welcome, .result, .cancel, .rejected:
+      guard header.status.isAssigned else {
+        throw violation("\(kind) has the reserved status \(header.status.rawValue)")
+      }
+    default: break
+    }
+    return kind
+  }
+
+  /// Checks name and metadata of a frame whose header is in order and whose body is there.
+  @inlinable
+  package static func checkBody(
+    _ body: UnsafeRawBufferPointer, header: FrameHeader, kind: FrameKind, direction: FrameDirection
+  ) throws(ProtocolViolation) {
+    let nameBytes = Int(header.nameBytes)
+    let metadataBytes = Int(header.metadataBytes)
+    if nameBytes | metadataBytes == 0, kind.nameRule == .unused || kind.nameRule == .optionalName { return }
+    try checkNameAndMetadata(
+      UnsafeRawBufferPointer(rebasing: body[..<nameBytes]),
+      UnsafeRawBufferPointer(rebasing: body[nameBytes..<(nameBytes + metadataBytes)]), kind, direction)
+  }
+
+  @usableFromInline
+  static func checkNameAndMetadata(
+    _ name: UnsafeRawBufferPointer, _ metadata: UnsafeRawBufferPointer, _ kind: FrameKind, _ direction: FrameDirection
+  ) throws(ProtocolViolation) {
+    let nameIsRight =
+      switch kind.nameRule {
+      case .unused: true
+      case .name: NameRules.isName(name)
+      case .nameOrPattern: NameRules.isName(name) || NameRules.isPattern(name)
+      case .optionalName: name.isEmpty || NameRules.isName(name)
+      }
+    guard nameIsRight else {
+      if NameRules.isPattern(name) { throw violation("\(kind) needs a name and has the pattern \(printable(name))") }
+      throw violation("\(kind) has the malformed name “\(printable(name))”")
+    }
+    if !metadata.isEmpty, let reason = MetadataRules.violation(in: metadata, direction: direction) {
+      throw violation("\(kind): \(reason)")
+    }
+  }
+
+  @usableFromInline
+  static func violation(_ reason: String) -> ProtocolViolation {
+    ProtocolViolation(reason)
+  }
+
+  @usableFromInline
+  static func partsDoNotFit(_ header: FrameHeader, _ kind: FrameKind) -> ProtocolViolation {
+    ProtocolViolation(
+      "\(kind) has a body of \(header.bodyBytes) bytes, too small for \(header.nameBytes) bytes of name and "
+        + "\(header.metadataBytes) of metadata")
+  }
+
+  @usableFromInline
+  static func unknownFlags(_ header: FrameHeader, _ kind: FrameKind) -> ProtocolViolation {
+    ProtocolViolation("\(kind) has the flag \(header.flags.subtracting(kind.allowedFlags)), which means nothing there")
+  }
+
+  @usableFromInline
+  static func nameOrHandle(_ header: FrameHeader) -> ProtocolViolation {
+    ProtocolViolation("CALL has \(header.function == 0 ? "neither name nor handle" : "both a name and a handle")")
+  }
+
+  /// Bytes from outside as text that harms no terminal and no log: at most 64 characters, others than printable ASCII
+  /// as `?`.
+  package static func printable(_ bytes: UnsafeRawBufferPointer) -> String {
+    let text = bytes.prefix(64).map { (0x20...0x7e).contains($0) ? $0 : UInt8(ascii: "?") }
+    return String(decoding: text, as: UTF8.self) + (bytes.count > 64 ? "…" : "")
+  }
+}
