@@ -1,0 +1,89 @@
+package import HostcallWire
+
+/// What the shell has to do, in this order, before it lets go of the frame that it handed in.
+package enum Action: Sendable {
+  /// Append one frame to what goes to the peer. A peer that is not there any more is passed over.
+  case send(OutgoingFrame)
+  /// Write out what waits for the peer, close its connection and report it as gone.
+  case close(PeerID)
+}
+
+/// A frame to be written: header, then `prefix` out of the buffer's own bytes, then a part of `body`.
+package struct OutgoingFrame: Sendable, BitwiseCopyable {
+  /// Where the second part of the body comes from.
+  package enum Source: Sendable, BitwiseCopyable {
+    /// The body of the frame that the shell has just handed in.
+    case incoming
+    /// A body that the bridge had kept, by its place in ``ActionBuffer/bodies``.
+    case stored(Slot)
+  }
+
+  package let peer: PeerID
+  package let header: FrameHeader
+  package let prefixStart: UInt32
+  package let prefixBytes: UInt32
+  package let source: Source
+  package let sourceStart: UInt32
+  package let sourceBytes: UInt32
+}
+
+/// The actions of one or more facts. The caller owns it and uses it again, so that a steady state allocates nothing.
+package struct ActionBuffer {
+  package private(set) var actions: [Action] = []
+  /// Bytes that the bridge wrote itself: names, the daemon's metadata, sentences for people.
+  package private(set) var bytes: [UInt8] = []
+  package private(set) var bodies: [StoredBody] = []
+
+  package init() {}
+
+  package var isEmpty: Bool { actions.isEmpty }
+
+  /// Forgets what was carried out and keeps the memory.
+  package mutating func removeAll() {
+    actions.removeAll(keepingCapacity: true)
+    bytes.removeAll(keepingCapacity: true)
+    if !bodies.isEmpty { bodies.removeAll(keepingCapacity: true) }
+  }
+
+  /// The bytes of a frame as the shell writes them; `incoming` is the body of the frame that was handed in.
+  package func withParts(
+    of frame: OutgoingFrame, incoming: UnsafeRawBufferPointer,
+    _ use: (_ prefix: UnsafeRawBufferPointer, _ rest: UnsafeRawBufferPointer) -> Void
+  ) {
+    bytes.withUnsafeBytes { bytes in
+      let prefix = UnsafeRawBufferPointer(
+        rebasing: bytes[Int(frame.prefixStart)..<Int(frame.prefixStart + frame.prefixBytes)])
+      let body =
+        switch frame.source {
+        case .incoming: incoming
+        case .stored(let place): bodies[Int(place)].bytes
+        }
+      let start = Int(frame.sourceStart)
+      use(prefix, UnsafeRawBufferPointer(rebasing: body[start..<(start + Int(frame.sourceBytes))]))
+    }
+  }
+
+  /// Where the next bytes that the bridge writes will begin.
+  var end: Int { bytes.count }
+
+  mutating func write(_ text: String) {
+    bytes.append(contentsOf: text.utf8)
+  }
+
+  mutating func write(_ name: [UInt8]) {
+    bytes.append(contentsOf: name)
+  }
+
+  mutating func writeMetadata(_ key: String, _ value: String) {
+    Metadata.encode(key: key, value: value, into: &bytes)
+  }
+
+  mutating func keep(_ body: StoredBody) -> Slot {
+    bodies.append(body)
+    return Slot(bodies.count - 1)
+  }
+
+  mutating func append(_ action: Action) {
+    actions.append(action)
+  }
+}

@@ -1,0 +1,211 @@
+import HostcallWire
+
+/// CALL until its INVOKE (protocol section 4, *Calling*).
+extension Bridge {
+  mutating func call(_ frame: DecodedFrame, from slot: Slot, now: UInt64, into actions: inout ActionBuffer) {
+    let header = frame.header
+    guard phase == .running else {
+      return refuse(
+        header, to: slot, .shuttingDown, "\(title(frame, slot)): the daemon is shutting down", into: &actions)
+    }
+    guard !header.flags.contains(.open), header.aux == 0 else {
+      return refuse(
+        header, to: slot, .unavailable, "\(title(frame, slot)): streams are not among this daemon's features",
+        into: &actions)
+    }
+    guard Int(peers[slot].calls.count) < limits.callsInFlightPerConnection else {
+      return refuse(
+        header, to: slot, .overloaded,
+        "\(title(frame, slot)): this connection has \(limits.callsInFlightPerConnection) calls in flight, the most it may have",
+        into: &actions)
+    }
+    guard header.function == 0 || Int(header.function) <= peers[slot].bound.count else {
+      return refuse(
+        header, to: slot, .invalidArgument, "the handle \(header.function) was never given out by BIND", into: &actions)
+    }
+    let serving =
+      header.function == 0
+      ? functions.serving(frame.name) : functions.serving(peers[slot].bound[Int(header.function) - 1])
+    guard serving != nil || header.flags.contains(.wait) else {
+      return refuse(header, to: slot, .notFound, "\(title(frame, slot)): nobody has registered it", into: &actions)
+    }
+    guard header.function != 0 || functions.find(frame.name) != nil || functions.count < limits.functions else {
+      return refuse(header, to: slot, .overloaded, "\(title(frame, slot)): \(tooManyFunctions)", into: &actions)
+    }
+    let called =
+      header.function == 0 ? functions.findOrInsert(frame.name) : peers[slot].bound[Int(header.function) - 1]
+    functions.retain(called)
+    let queue = serving ?? called
+    let registration = functions[queue].queue.count == 0 ? chooseWorker(queue) : nil
+    if let problem = problem(with: header, queue: queue, registration: registration) {
+      refuse(header, to: slot, problem.status, "\(functions.text(called)): \(problem.reason)", into: &actions)
+      return functions.release(called)
+    }
+    guard let call = calls.allocate() else {
+      refuse(
+        header, to: slot, .overloaded,
+        "\(functions.text(called)): the daemon has \(limits.callsInFlight) calls in flight, the most it may have",
+        into: &actions)
+      return functions.release(called)
+    }
+    accept(call, header, from: slot, called: called, now: now)
+    if let registration {
+      if registrations[registration].isIdempotent || header.flags.contains(.idempotent) { keepBody(of: call, frame) }
+      dispatch(call, to: registration, incomingStart: Int(header.nameBytes), now: now, into: &actions)
+    } else {
+      keepBody(of: call, frame)
+      enqueue(call, in: queue)
+    }
+  }
+
+  /// What keeps a call from being accepted, beyond what was checked before its function was known.
+  private func problem(
+    with header: FrameHeader, queue: Slot, registration: Slot?
+  ) -> (status: Status, reason: String)? {
+    let bodyBytes = Int(header.bodyBytes) - Int(header.nameBytes)
+    var isKept = header.flags.contains(.idempotent)
+    if let registration {
+      isKept = isKept || registrations[registration].isIdempotent
+      if registrations[registration].wantsCaller, Int(header.metadataBytes) > Self.roomForMetadata {
+        return (.invalidArgument, Self.noRoomForMetadata)
+      }
+    } else {
+      isKept = true
+      if Int(functions[queue].queue.count) >= limits.queuedCallsPerFunction {
+        return (.overloaded, "\(limits.queuedCallsPerFunction) calls wait for it, the most that may")
+      }
+    }
+    if isKept, calls.storedBytes + bodyBytes > limits.storedPayloadBytes {
+      return (
+        .overloaded, "the daemon keeps \(calls.storedBytes) bytes of payload, \(limits.storedPayloadBytes) are the most"
+      )
+    }
+    if calls.active >= limits.callsInFlight {
+      return (.overloaded, "the daemon has \(limits.callsInFlight) calls in flight, the most it may have")
+    }
+    return nil
+  }
+
+  /// The call is accepted: from here on it has exactly one outcome.
+  private mutating func accept(_ call: Slot, _ header: FrameHeader, from slot: Slot, called: Slot, now: UInt64) {
+    let asked = header.timeoutMilliseconds == 0 ? limits.defaultTimeoutMilliseconds : Int(header.timeoutMilliseconds)
+    let timeout = UInt32(min(asked, limits.timeoutMilliseconds))
+    let deadline = Self.milliseconds(now) + UInt64(timeout)
+    calls[call].flags = header.flags
+    calls[call].encoding = header.encoding
+    calls[call].metadataBytes = header.metadataBytes
+    calls[call].bodyBytes = header.bodyBytes - UInt32(header.nameBytes)
+    calls[call].caller = peers.id(slot)
+    calls[call].request = header.id
+    calls[call].called = called
+    calls[call].timeoutMilliseconds = timeout
+    calls[call].deadlineMilliseconds = deadline
+    calls[call].acceptedNanoseconds = now
+    deadlines.set(call, deadlineMilliseconds: deadline)
+    calls.appendToCaller(call, &peers[slot].calls)
+    if !header.flags.contains(.noReply) { requests.insert(caller: slot, request: header.id, call: call) }
+    outstanding += 1
+    statistics.callsAccepted += 1
+  }
+
+  private mutating func keepBody(of call: Slot, _ frame: DecodedFrame) {
+    let body = UnsafeRawBufferPointer(rebasing: frame.body[Int(frame.header.nameBytes)...])
+    calls.keepBody(StoredBody(copying: body), for: call)
+  }
+
+  /// The function that a CALL names, for people.
+  private func title(_ frame: DecodedFrame, _ slot: Slot) -> String {
+    let handle = Int(frame.header.function)
+    if handle == 0 { return FrameRules.printable(frame.name) }
+    return handle <= peers[slot].bound.count ? functions.text(peers[slot].bound[handle - 1]) : "handle \(handle)"
+  }
+
+  // MARK: Choosing
+
+  /// The registration whose worker has the fewest calls, among those with a free place; ties go round.
+  mutating func chooseWorker(_ function: Slot) -> Slot? {
+    let count = functions[function].registrations.count
+    if count == 1 {
+      let only = functions[function].registrations[0]
+      return canTake(only) ? only : nil
+    }
+    var best: (index: Int, load: UInt32)?
+    for step in 0..<count {
+      let index = (functions[function].nextTurn + step) % count
+      let registration = functions[function].registrations[index]
+      guard canTake(registration) else { continue }
+      let load = peers[registrations[registration].worker.slot].work.count
+      if load < best?.load ?? .max { best = (index, load) }
+    }
+    guard let best else { return nil }
+    functions[function].nextTurn = (best.index + 1) % count
+    return functions[function].registrations[best.index]
+  }
+
+  private func canTake(_ registration: Slot) -> Bool {
+    let worker = registrations[registration].worker.slot
+    return registrations[registration].places < registrations[registration].concurrency
+      && !peers[worker].isBacklogged && peers[worker].state == .open
+  }
+
+  // MARK: Dispatching
+
+  static let roomForMetadata = Int(UInt16.max) - 160
+  static let noRoomForMetadata = "its metadata leaves no room for the caller's identity, which the worker asked for"
+
+  /// Sends the INVOKE. The body is what is kept for the call or else what came in, from `incomingStart` on.
+  mutating func dispatch(
+    _ call: Slot, to registration: Slot, incomingStart: Int = 0, now: UInt64, into actions: inout ActionBuffer
+  ) {
+    let worker = registrations[registration].worker.slot
+    let function = registrations[registration].function
+    let limit = UInt64(registrations[registration].timeoutMilliseconds)
+    let nowMilliseconds = Self.milliseconds(now)
+    var deadline = calls[call].deadlineMilliseconds
+    if limit > 0, nowMilliseconds + limit < deadline {
+      deadline = nowMilliseconds + limit
+      deadlines.set(call, deadlineMilliseconds: deadline)
+    }
+    let isIdempotent = calls[call].flags.contains(.idempotent) || registrations[registration].isIdempotent
+    var header = FrameHeader(
+      kind: .invoke, flags: isIdempotent ? .idempotent : [], encoding: calls[call].encoding,
+      id: calls.id(call).rawValue, function: registrations[registration].handle,
+      timeoutMilliseconds: UInt32(max(1, Int64(deadline) - Int64(nowMilliseconds))))
+    let start = actions.end
+    if functions[function].isPattern {
+      actions.write(functions[calls[call].called].name)
+      header.nameBytes = UInt16(actions.end - start)
+    }
+    let metadataStart = actions.end
+    if registrations[registration].wantsCaller { writeCaller(calls[call].caller.slot, into: &actions) }
+    header.metadataBytes = UInt16(actions.end - metadataStart) + calls[call].metadataBytes
+    let bodyBytes = Int(calls[call].bodyBytes)
+    if let body = calls.body(call) {
+      let place = actions.keep(body)
+      send(
+        header, to: worker, prefixStart: start, source: .stored(place), sourceBytes: bodyBytes, into: &actions)
+      if !isIdempotent { calls.dropBody(call) }
+    } else {
+      send(header, to: worker, prefixStart: start, sourceStart: incomingStart, sourceBytes: bodyBytes, into: &actions)
+    }
+    calls[call].state = .running
+    calls[call].attempts += 1
+    calls[call].worker = registrations[registration].worker
+    calls[call].registration = registration
+    calls[call].dispatchedNanoseconds = now
+    calls[call].invokeEnd = peers[worker].outputPosition
+    calls[call].invokeBytes = UInt32(FrameHeader.byteCount + actions.end - start + bodyBytes)
+    calls.appendPlace(call, to: &peers[worker].work)
+    registrations[registration].places += 1
+    functions[function].running += 1
+    functions[function].calls += 1
+  }
+
+  private func writeCaller(_ caller: Slot, into actions: inout ActionBuffer) {
+    let identity = peers[caller].identity
+    actions.writeMetadata("hostcall-caller-uid", String(identity.userID))
+    actions.writeMetadata("hostcall-caller-gid", String(identity.groupID))
+    actions.writeMetadata("hostcall-caller-pid", String(identity.processID))
+    actions.writeMetadata("hostcall-caller-session", String(peers[caller].session))
+  }
+}

@@ -1,0 +1,157 @@
+import HostcallWire
+
+/// COMPLETE, and every other way in which a call ends (protocol section 4, *Completing*).
+extension Bridge {
+  mutating func complete(_ frame: DecodedFrame, from slot: Slot, now: UInt64, into actions: inout ActionBuffer) {
+    let header = frame.header
+    guard let call = callInHand(header, of: slot, into: &actions) else { return }
+    if calls[call].state == .running {
+      let caller = calls[call].caller.slot
+      if !calls[call].flags.contains(.noReply) {
+        var result = FrameHeader(
+          kind: .result, flags: .fromWorker, encoding: header.encoding, status: header.status,
+          id: calls[call].request)
+        result.call = header.id
+        result.metadataBytes = header.metadataBytes
+        send(
+          result, to: caller, prefixStart: actions.end, sourceStart: Int(header.nameBytes),
+          sourceBytes: Int(header.bodyBytes) - Int(header.nameBytes), into: &actions)
+      }
+      let function = registrations[calls[call].registration].function
+      functions[function].latency.record(nanoseconds: now - calls[call].dispatchedNanoseconds)
+      detachFromCaller(call, header.status)
+    } else if header.status != .cancelled {
+      reject(header.id, .late, to: slot, into: &actions)
+    }
+    giveUpPlace(call, now: now, into: &actions)
+  }
+
+  /// A COMPLETE that is too large to be passed on ends its call with TOO_LARGE.
+  mutating func completeTooLarge(
+    _ header: FrameHeader, from slot: Slot, _ reason: String, now: UInt64, into actions: inout ActionBuffer
+  ) {
+    guard let call = callInHand(header, of: slot, into: &actions) else { return }
+    if calls[call].state == .running {
+      reject(header.id, .tooLarge, to: slot, into: &actions)
+      answer(call, .tooLarge, into: &actions) { name, _ in "\(name): its completion has \(reason)" }
+      detachFromCaller(call, .tooLarge)
+    } else {
+      reject(header.id, .late, to: slot, into: &actions)
+    }
+    giveUpPlace(call, now: now, into: &actions)
+  }
+
+  /// The running or abandoned call that a COMPLETE of this worker is for. Where there is none, the worker is told why.
+  private mutating func callInHand(
+    _ header: FrameHeader, of slot: Slot, into actions: inout ActionBuffer
+  ) -> Slot? {
+    let id = CorrelationID(rawValue: header.id)
+    guard Int(id.slot) < calls.records.count, calls[id.slot].turn == id.turn,
+      calls[id.slot].worker == peers.id(slot)
+    else {
+      reject(header.id, .unknownCall, to: slot, into: &actions)
+      return nil
+    }
+    switch calls[id.slot].state {
+    case .running, .abandoned: return id.slot
+    case .free:
+      reject(header.id, calls[id.slot].wasCompleted ? .duplicate : .late, to: slot, into: &actions)
+      return nil
+    case .queued: preconditionFailure("a queued call has a worker")
+    }
+  }
+
+  private mutating func reject(_ id: UInt64, _ status: Status, to slot: Slot, into actions: inout ActionBuffer) {
+    statistics.completionsRejected += 1
+    send(FrameHeader(kind: .rejected, status: status, id: id), to: slot, into: &actions)
+  }
+
+  /// The worker has completed a call: its place is free, and the next that waits may have it.
+  private mutating func giveUpPlace(_ call: Slot, now: UInt64, into actions: inout ActionBuffer) {
+    let registration = calls[call].registration
+    let function = registrations[registration].function
+    calls[call].wasCompleted = true
+    functions.retain(function)
+    leavePlace(call)
+    release(call)
+    if functions[function].queue.count > 0 { serveQueue(function, now: now, into: &actions) }
+    functions.release(function)
+  }
+
+  /// Takes a call out of its worker's list and out of its registration's places.
+  mutating func leavePlace(_ call: Slot) {
+    let registration = calls[call].registration
+    calls.removePlace(call, from: &peers[calls[call].worker.slot].work)
+    registrations[registration].places -= 1
+    functions[registrations[registration].function].running -= 1
+    calls[call].registration = .none
+    releaseIfIdle(registration)
+  }
+
+  /// Gives the place in the table back; the call has ended for everybody.
+  mutating func release(_ call: Slot) {
+    let called = calls[call].called
+    calls.release(call)
+    functions.release(called)
+  }
+
+  // MARK: Outcomes that the daemon gives
+
+  /// Ends a queued or running call with an outcome of the daemon's own. A worker that runs it is told to cancel, and
+  /// holds its place until it completes.
+  mutating func end(
+    _ call: Slot, _ status: Status, now: UInt64, into actions: inout ActionBuffer,
+    because reason: (_ name: String, _ limits: Limits) -> String
+  ) {
+    answer(call, status, into: &actions, because: reason)
+    abandon(call, status, into: &actions)
+  }
+
+  /// Sends the caller its RESULT.
+  mutating func answer(
+    _ call: Slot, _ status: Status, into actions: inout ActionBuffer,
+    because reason: (_ name: String, _ limits: Limits) -> String
+  ) {
+    if calls[call].flags.contains(.noReply) { return }
+    var result = FrameHeader(kind: .result, status: status, id: calls[call].request)
+    result.call = calls.id(call).rawValue
+    send(
+      result, to: calls[call].caller.slot, text: reason(functions.text(calls[call].called), limits), into: &actions)
+  }
+
+  /// The call has ended for its caller.
+  mutating func abandon(_ call: Slot, _ status: Status, into actions: inout ActionBuffer) {
+    let state = calls[call].state
+    if state == .running {
+      let function = registrations[calls[call].registration].function
+      send(
+        FrameHeader(kind: .cancel, status: status, id: calls.id(call).rawValue), to: calls[call].worker.slot,
+        into: &actions)
+      functions[function].failures += 1
+      calls[call].state = .abandoned
+      calls.dropBody(call)
+      detachFromCaller(call, status, countsAsFailure: false)
+    } else {
+      precondition(state == .queued, "a call ends that is \(state)")
+      dequeue(call)
+      detachFromCaller(call, status, countsAsFailure: false)
+      release(call)
+    }
+  }
+
+  /// The call has its outcome: nothing of the caller's refers to it any more.
+  mutating func detachFromCaller(_ call: Slot, _ status: Status, countsAsFailure: Bool = true) {
+    let caller = calls[call].caller.slot
+    calls.removeFromCaller(call, &peers[caller].calls)
+    if !calls[call].flags.contains(.noReply) {
+      requests.remove(caller: caller, request: calls[call].request)
+    }
+    deadlines.cancel(call)
+    if countsAsFailure, status != .ok {
+      functions[registrations[calls[call].registration].function].failures += 1
+    }
+    statistics.outcomes[Int(status.rawValue)] += 1
+    outstanding -= 1
+    drainedIfEmpty()
+  }
+}

@@ -1,0 +1,100 @@
+import HostcallWire
+
+/// Ends that nobody asked for, and CANCEL (protocol section 4).
+extension Bridge {
+  mutating func hitDeadline(_ call: Slot, now: UInt64, into actions: inout ActionBuffer) {
+    guard calls[call].state == .queued || calls[call].state == .running else { return }
+    let timeout = calls[call].timeoutMilliseconds
+    let isOfWorker = calls[call].deadlineMilliseconds > now / 1_000_000 && calls[call].state == .running
+    let allowed = isOfWorker ? registrations[calls[call].registration].timeoutMilliseconds : 0
+    end(call, .timeout, now: now, into: &actions) { name, _ in
+      isOfWorker
+        ? "\(name): no outcome within the \(allowed) ms that its worker lets it run"
+        : "\(name): no outcome within \(timeout) ms"
+    }
+  }
+
+  /// CANCEL from a caller. One whose request is not outstanding does nothing: its RESULT is on the way.
+  mutating func cancel(_ request: UInt64, from slot: Slot, now: UInt64, into actions: inout ActionBuffer) {
+    guard let call = requests.find(caller: slot, request: request) else { return }
+    end(call, .cancelled, now: now, into: &actions) { name, _ in "\(name): cancelled by the caller" }
+  }
+
+  /// The connection of a peer has ended, for whatever reason.
+  ///
+  /// - Parameters:
+  ///   - sentBytes: how many of all bytes sent to it had left the daemon.
+  ///   - unsentFrame: the bytes of a frame that had not wholly left, by where it ends in the stream and by its size.
+  package mutating func peerIsGone(
+    _ peer: PeerID, sentBytes: UInt64, now: UInt64, into actions: inout ActionBuffer,
+    unsentFrame: (_ end: UInt64, _ byteCount: Int) -> UnsafeRawBufferPointer?
+  ) {
+    guard peers.has(peer) else { return }
+    let slot = peer.slot
+    peers[slot].state = .closing
+    while peers[slot].calls.count > 0 {
+      abandon(peers[slot].calls.first, .callerLost, into: &actions)
+    }
+    var again: [Slot] = []
+    while peers[slot].work.count > 0 {
+      let call = peers[slot].work.first
+      guard calls[call].state == .running else {
+        leavePlace(call)
+        release(call)
+        continue
+      }
+      rescueBody(of: call, sentBytes: sentBytes, unsentFrame)
+      let mayRunAgain = isIdempotent(call) || calls[call].invokeEnd > sentBytes
+      leavePlace(call)
+      calls[call].worker = .nobody
+      if mayRunAgain, calls[call].hasBody, Int(calls[call].attempts) <= limits.resends {
+        again.append(call)
+      } else {
+        endLost(call, into: &actions)
+      }
+    }
+    retireAll(of: slot, now: now, into: &actions)
+    for call in again { sendAgain(call, now: now, into: &actions) }
+    for function in peers[slot].bound { functions.release(function) }
+    if peers[slot].isLocal { localPeers -= 1 }
+    peers.release(slot)
+  }
+
+  private func isIdempotent(_ call: Slot) -> Bool {
+    calls[call].flags.contains(.idempotent) || registrations[calls[call].registration].isIdempotent
+  }
+
+  /// Keeps metadata and payload of a call whose INVOKE had not wholly left, out of what waited to be written.
+  private mutating func rescueBody(
+    of call: Slot, sentBytes: UInt64, _ unsentFrame: (UInt64, Int) -> UnsafeRawBufferPointer?
+  ) {
+    guard calls[call].invokeEnd > sentBytes, !calls[call].hasBody,
+      calls.storedBytes + Int(calls[call].bodyBytes) <= limits.storedPayloadBytes,
+      let frame = unsentFrame(calls[call].invokeEnd, Int(calls[call].invokeBytes))
+    else { return }
+    let body = UnsafeRawBufferPointer(rebasing: frame.suffix(Int(calls[call].bodyBytes)))
+    calls.keepBody(StoredBody(copying: body), for: call)
+  }
+
+  /// Lets a call that lost its worker wait for another one, in front of those that came after it.
+  private mutating func sendAgain(_ call: Slot, now: UInt64, into actions: inout ActionBuffer) {
+    let called = calls[call].called
+    let serving = functions.serving(called)
+    guard let queue = serving ?? (calls[call].flags.contains(.wait) ? called : nil),
+      Int(functions[queue].queue.count) < limits.queuedCallsPerFunction
+    else { return endLost(call, into: &actions) }
+    deadlines.set(call, deadlineMilliseconds: calls[call].deadlineMilliseconds)
+    statistics.callsSentAgain += 1
+    enqueue(call, in: queue)
+    serveQueue(queue, now: now, into: &actions)
+  }
+
+  /// The call stands in no list of a worker or queue; its caller is told that the worker was lost.
+  private mutating func endLost(_ call: Slot, into actions: inout ActionBuffer) {
+    answer(call, .workerLost, into: &actions) { name, _ in
+      "\(name): its worker went away while it may have been running the call"
+    }
+    detachFromCaller(call, .workerLost, countsAsFailure: false)
+    release(call)
+  }
+}

@@ -1,0 +1,183 @@
+import HostcallWire
+
+/// REGISTER, UNREGISTER and BIND (protocol section 4, *Registering* and *Calling*).
+extension Bridge {
+  /// How a registration joins those that are there.
+  private enum Mode: String {
+    case shared
+    case exclusive
+    case replace
+  }
+
+  private struct RegisterOptions {
+    var mode = Mode.shared
+    var isIdempotent = false
+    var wantsCaller = false
+  }
+
+  mutating func register(_ frame: DecodedFrame, from slot: Slot, now: UInt64, into actions: inout ActionBuffer) {
+    let header = frame.header
+    let name = FrameRules.printable(frame.name)
+    guard phase == .running, peers[slot].state == .open else {
+      return refuse(header, to: slot, .shuttingDown, "\(name): no registration after GOAWAY", into: &actions)
+    }
+    guard peers[slot].isLocal || !NameRules.isReserved(frame.name) else {
+      return refuse(
+        header, to: slot, .invalidArgument, "\(name): names that begin with hostcall. belong to the daemon",
+        into: &actions)
+    }
+    let options: RegisterOptions
+    switch readOptions(frame.metadata) {
+    case .success(let read): options = read
+    case .failure(let problem):
+      return refuse(header, to: slot, .invalidArgument, "\(name): \(problem.reason)", into: &actions)
+    }
+    guard peers[slot].registrations.count < limits.registrationsPerConnection else {
+      return refuse(
+        header, to: slot, .overloaded,
+        "\(name): this connection has \(limits.registrationsPerConnection) registrations, the most it may have",
+        into: &actions)
+    }
+    guard functions.find(frame.name) != nil || functions.count < limits.functions else {
+      return refuse(header, to: slot, .overloaded, "\(name): \(tooManyFunctions)", into: &actions)
+    }
+    let function = functions.findOrInsert(frame.name)
+    if let problem = conflict(of: options.mode, by: slot, on: function) {
+      return refuse(header, to: slot, .alreadyRegistered, "\(name): \(problem)", into: &actions)
+    }
+    let handle = addRegistration(of: function, by: slot, options, header)
+    send(FrameHeader(kind: .result, id: header.id, aux: handle), to: slot, into: &actions)
+    if options.mode == .replace {
+      let mine = peers[slot].registrations[handle]
+      for other in functions[function].registrations where other != mine { retire(other, now: now, into: &actions) }
+    }
+    adoptQueued(function, now: now, into: &actions)
+  }
+
+  private mutating func addRegistration(
+    of function: Slot, by slot: Slot, _ options: RegisterOptions, _ header: FrameHeader
+  ) -> UInt32 {
+    let concurrency = header.aux == 0 ? limits.defaultConcurrency : min(Int(header.aux), limits.concurrency)
+    peers[slot].registrationsGiven += 1
+    let handle = peers[slot].registrationsGiven
+    let registration = registrations.allocate(
+      RegistrationRecord(
+        worker: peers.id(slot), function: function, handle: handle, concurrency: UInt32(concurrency),
+        timeoutMilliseconds: header.timeoutMilliseconds, isIdempotent: options.isIdempotent,
+        wantsCaller: options.wantsCaller, isActive: true))
+    peers[slot].registrations[handle] = registration
+    functions.retain(function)
+    functions.addRegistration(registration, to: function)
+    functions[function].isExclusive = options.mode == .exclusive
+    return handle
+  }
+
+  /// Why the mode cannot be had, nil where it can.
+  private func conflict(of mode: Mode, by slot: Slot, on function: Slot) -> String? {
+    if functions[function].registrations.contains(where: { registrations[$0].worker == peers.id(slot) }) {
+      return "this connection has registered it already"
+    }
+    if functions[function].isExclusive { return "another worker has it exclusively" }
+    if mode == .exclusive, !functions[function].registrations.isEmpty {
+      return "another worker has it, so it cannot be had exclusively"
+    }
+    return nil
+  }
+
+  private struct OptionProblem: Error {
+    let reason: String
+  }
+
+  private func readOptions(_ metadata: UnsafeRawBufferPointer) -> Result<RegisterOptions, OptionProblem> {
+    var options = RegisterOptions()
+    var reader = MetadataReader(metadata)
+    while let (key, value) = reader.next() {
+      let key = FrameRules.printable(key)
+      let value = FrameRules.printable(value)
+      switch (key, value) {
+      case ("mode", _):
+        guard let mode = Mode(rawValue: value) else {
+          return .failure(OptionProblem(reason: "mode is shared, exclusive or replace, not “\(value)”"))
+        }
+        options.mode = mode
+      case ("idempotent", "true"): options.isIdempotent = true
+      case ("caller", "true"): options.wantsCaller = true
+      case ("idempotent", "false"), ("caller", "false"): break
+      case ("idempotent", _), ("caller", _):
+        return .failure(OptionProblem(reason: "\(key) is true or false, not “\(value)”"))
+      default: break
+      }
+    }
+    return .success(options)
+  }
+
+  var tooManyFunctions: String {
+    "the daemon knows \(limits.functions) names, the most it may know (functions)"
+  }
+
+  // MARK: Going
+
+  mutating func unregister(_ frame: DecodedFrame, from slot: Slot, now: UInt64, into actions: inout ActionBuffer) {
+    let handle = frame.header.function
+    guard handle != 0, handle <= peers[slot].registrationsGiven else {
+      return refuse(
+        frame.header, to: slot, .invalidArgument, "the handle \(handle) was never given out for a registration",
+        into: &actions)
+    }
+    if let registration = peers[slot].registrations[handle] {
+      retire(registration, now: now, into: &actions)
+    }
+    send(FrameHeader(kind: .result, id: frame.header.id), to: slot, into: &actions)
+  }
+
+  mutating func retireAll(of slot: Slot, now: UInt64, into actions: inout ActionBuffer) {
+    for registration in peers[slot].registrations.values.sorted() {
+      retire(registration, now: now, into: &actions)
+    }
+  }
+
+  /// From now on a registration takes no calls; it goes when it has finished those that it has.
+  mutating func retire(_ registration: Slot, now: UInt64, into actions: inout ActionBuffer) {
+    let record = registrations[registration]
+    registrations[registration].isActive = false
+    peers[record.worker.slot].registrations[record.handle] = nil
+    functions.removeRegistration(registration, from: record.function)
+    if functions[record.function].registrations.isEmpty {
+      rehomeQueue(of: record.function, now: now, into: &actions)
+    }
+    releaseIfIdle(registration)
+  }
+
+  /// Lets a registration go that takes no calls and has none.
+  mutating func releaseIfIdle(_ registration: Slot) {
+    let record = registrations[registration]
+    guard !record.isActive, record.places == 0 else { return }
+    registrations.release(registration)
+    functions.release(record.function)
+  }
+
+  // MARK: Binding
+
+  mutating func bind(_ frame: DecodedFrame, from slot: Slot, into actions: inout ActionBuffer) {
+    let header = frame.header
+    let name = FrameRules.printable(frame.name)
+    guard functions.find(frame.name) != nil || functions.count < limits.functions else {
+      return refuse(header, to: slot, .overloaded, "\(name): \(tooManyFunctions)", into: &actions)
+    }
+    let function = functions.findOrInsert(frame.name)
+    if peers[slot].handles[function] == nil {
+      functions.retain(function)
+      guard peers[slot].bound.count < limits.boundHandlesPerConnection else {
+        functions.release(function)
+        return refuse(
+          header, to: slot, .overloaded,
+          "\(name): this connection has \(limits.boundHandlesPerConnection) bound names, the most it may have",
+          into: &actions)
+      }
+      peers[slot].bound.append(function)
+      peers[slot].handles[function] = UInt32(peers[slot].bound.count)
+    }
+    send(
+      FrameHeader(kind: .result, id: header.id, aux: peers[slot].handles[function] ?? 0), to: slot, into: &actions)
+  }
+}

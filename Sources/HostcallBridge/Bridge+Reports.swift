@@ -1,0 +1,91 @@
+package import HostcallWire
+
+/// Numbers that only grow.
+struct Statistics {
+  var callsAccepted: UInt64 = 0
+  var callsRefused: UInt64 = 0
+  /// By the byte of the status.
+  var outcomes = [UInt64](repeating: 0, count: 256)
+  var callsSentAgain: UInt64 = 0
+  var completionsRejected: UInt64 = 0
+  var protocolErrors: UInt64 = 0
+  var peersConnected: UInt64 = 0
+}
+
+/// What the built-in functions answer (protocol section 7).
+extension Bridge {
+  /// `hostcall.info`.
+  package func infoReport(version: String, processID: Int32, now: UInt64) -> InfoReport {
+    let limits = Limits.keys.map { ($0.name, UInt64(self.limits[keyPath: $0.keyPath])) }
+    return InfoReport(
+      server: identity.server, version: version, instance: identity.instance, processID: processID,
+      uptimeSeconds: Self.seconds(from: startedNanoseconds, to: now), protocolVersion: ProtocolConstants.version,
+      limits: Dictionary(uniqueKeysWithValues: limits))
+  }
+
+  /// `hostcall.functions`, in order of name.
+  package func functionReports() -> [FunctionReport] {
+    let known = functions.all.filter {
+      !functions[$0].registrations.isEmpty || functions[$0].queue.count > 0 || functions[$0].running > 0
+    }
+    return known.map { slot in
+      let concurrency = functions[slot].registrations.reduce(0) { $0 + Int(registrations[$1].concurrency) }
+      return FunctionReport(
+        name: functions.text(slot), workers: functions[slot].registrations.count, concurrency: concurrency,
+        running: functions[slot].running, queued: Int(functions[slot].queue.count), calls: functions[slot].calls,
+        failures: functions[slot].failures, latency: functions[slot].latency.report)
+    }.sorted { $0.name < $1.name }
+  }
+
+  /// `hostcall.peers`, in order of session.
+  package func peerReports(now: UInt64) -> [PeerReport] {
+    peers.all.map { slot in
+      PeerReport(
+        session: peers[slot].session, client: peers[slot].client, userID: peers[slot].identity.userID,
+        groupID: peers[slot].identity.groupID, processID: peers[slot].identity.processID,
+        connectedSeconds: Self.seconds(from: peers[slot].connectedNanoseconds, to: now),
+        functions: peers[slot].registrations.count, callsInFlight: Int(peers[slot].calls.count),
+        running: Int(peers[slot].work.count), state: "\(peers[slot].state)")
+    }.sorted { $0.session < $1.session }
+  }
+
+  /// `hostcall.calls`, the oldest first.
+  package func callReports(now: UInt64) -> [CallReport] {
+    let active = calls.records.indices.map(Slot.init).filter { calls[$0].state != .free }
+    return active.sorted { calls[$0].arrival < calls[$1].arrival }.map { slot in
+      let call = calls[slot]
+      return CallReport(
+        correlationID: calls.id(slot).rawValue, function: functions.text(call.called), state: "\(call.state)",
+        caller: peers.has(call.caller) ? peers[call.caller.slot].session : nil,
+        worker: peers.has(call.worker) ? peers[call.worker.slot].session : nil,
+        ageMilliseconds: (now - call.acceptedNanoseconds) / 1_000_000,
+        leftMilliseconds: call.state == .abandoned
+          ? nil : UInt64(max(0, Int64(call.deadlineMilliseconds) - Int64(now / 1_000_000))),
+        attempts: Int(call.attempts))
+    }
+  }
+
+  /// `hostcall.stats`.
+  package func statsReport() -> StatsReport {
+    var report = StatsReport()
+    report.callsAccepted = statistics.callsAccepted
+    report.callsRefused = statistics.callsRefused
+    for (value, count) in statistics.outcomes.enumerated() where count > 0 {
+      report.outcomes[Status(rawValue: UInt8(value)).description] = count
+    }
+    report.callsInFlight = outstanding
+    report.callsQueued = functions.withQueue.reduce(0) { $0 + Int(functions[$1].queue.count) }
+    report.callsSentAgain = statistics.callsSentAgain
+    report.completionsRejected = statistics.completionsRejected
+    report.protocolErrors = statistics.protocolErrors
+    report.peersConnected = statistics.peersConnected
+    report.peers = peers.count
+    report.functions = functions.count
+    report.storedPayloadBytes = calls.storedBytes
+    return report
+  }
+
+  private static func seconds(from start: UInt64, to now: UInt64) -> Double {
+    Double(now - start) / 1_000_000_000
+  }
+}

@@ -1,0 +1,249 @@
+package import HostcallWire
+
+/// Who the daemon is, as it tells its peers.
+package struct DaemonIdentity: Sendable {
+  /// `name/version`.
+  package let server: String
+  /// 32 hexadecimal digits, new for each run.
+  package let instance: String
+
+  package init(server: String, instance: String) {
+    self.server = server
+    self.instance = instance
+  }
+}
+
+/// The rules of Hostcall without any I/O (protocol sections 3, 4 and 7).
+///
+/// It takes facts: a peer connected, a frame arrived, it is now so late, a peer is gone. It appends actions to a buffer
+/// that the caller owns. Time, ids and randomness come in as arguments, so that a test can state a history and compare
+/// the actions. All times are nanoseconds of one monotonic clock.
+///
+/// It belongs to one thread, the daemon's loop.
+package struct Bridge: ~Copyable {
+  /// How far the daemon's end has come.
+  ///
+  /// - `running`: takes calls. To `draining`.
+  /// - `draining`: refuses new calls and waits for those that run. To `drained` when there are none, or when its time
+  ///   is over.
+  /// - `drained`: no call is left.
+  enum Phase: Equatable {
+    case running
+    case draining(untilMilliseconds: UInt64)
+    case drained
+  }
+
+  package let limits: Limits
+  let identity: DaemonIdentity
+  let startedNanoseconds: UInt64
+  var phase = Phase.running
+  var peers = PeerTable()
+  var functions = FunctionTable()
+  var registrations = RegistrationTable()
+  var calls: CallTable
+  var requests: RequestIndex
+  var deadlines: DeadlineWheel
+  var hellos = HelloQueue()
+  var due: [Slot] = []
+  var sessions: UInt64 = 0
+  var localPeers = 0
+  /// Accepted calls without an outcome.
+  var outstanding = 0
+  var statistics = Statistics()
+
+  /// A bridge without peers.
+  ///
+  /// - Parameters:
+  ///   - limits: what must not be exceeded.
+  ///   - identity: what WELCOME tells.
+  ///   - secret: a random number, new for each run, that keeps peers from choosing ids which collide.
+  ///   - now: nanoseconds.
+  package init(limits: Limits, identity: DaemonIdentity, secret: UInt64, now: UInt64) {
+    self.limits = limits
+    self.identity = identity
+    startedNanoseconds = now
+    calls = CallTable(callsInFlight: limits.callsInFlight, remembered: limits.rememberedOutcomes)
+    requests = RequestIndex(secret: secret)
+    deadlines = DeadlineWheel(nowMilliseconds: now / 1_000_000)
+  }
+
+  // MARK: Facts
+
+  /// A peer connected. Nil, and an answer for it among nothing else, where one more is too many: then the shell closes
+  /// it.
+  ///
+  /// - Parameter isLocal: whether it is this process itself; then it is open at once and is told nothing.
+  package mutating func peerConnected(
+    _ peerIdentity: PeerIdentity, isLocal: Bool = false, client: String = "", now: UInt64
+  ) -> PeerID? {
+    guard isLocal || peers.count - localPeers < limits.connections, phase == .running else { return nil }
+    let slot = peers.allocate()
+    sessions += 1
+    peers[slot].session = sessions
+    peers[slot].identity = peerIdentity
+    peers[slot].isLocal = isLocal
+    peers[slot].client = client
+    peers[slot].connectedNanoseconds = now
+    peers[slot].state = isLocal ? .open : .awaitingHello
+    statistics.peersConnected += 1
+    if isLocal {
+      localPeers += 1
+    } else {
+      hellos.append(peers.id(slot), milliseconds: Self.milliseconds(now) + UInt64(limits.helloMilliseconds))
+    }
+    return peers.id(slot)
+  }
+
+  /// A frame arrived that keeps the rules which a single frame can break; the decoder has seen to that.
+  package mutating func received(
+    _ frame: DecodedFrame, from peer: PeerID, now: UInt64, into actions: inout ActionBuffer
+  ) {
+    guard peers.has(peer), peers[peer.slot].state != .closing else { return }
+    let slot = peer.slot
+    if peers[slot].state == .awaitingHello {
+      guard frame.kind == .hello, !frame.isTooLarge else {
+        return violate(slot, "\(frame.kind) came before HELLO", into: &actions)
+      }
+      return hello(frame, from: slot, into: &actions)
+    }
+    if frame.kind.isAnsweredByResult, peers[slot].calls.count > 0, frame.header.id != 0,
+      requests.find(caller: slot, request: frame.header.id) != nil
+    {
+      return violate(slot, "\(frame.kind) has the request id \(frame.header.id), which is outstanding", into: &actions)
+    }
+    if frame.isTooLarge { return tooLarge(frame, from: slot, now: now, into: &actions) }
+    if frame.header.flags.contains(.descriptors) {
+      return violate(
+        slot, "\(frame.kind) has the flag DESCRIPTORS, and the feature was not agreed upon", into: &actions)
+    }
+    switch frame.kind {
+    case .call: call(frame, from: slot, now: now, into: &actions)
+    case .complete: complete(frame, from: slot, now: now, into: &actions)
+    case .cancel: cancel(frame.header.id, from: slot, now: now, into: &actions)
+    case .register: register(frame, from: slot, now: now, into: &actions)
+    case .unregister: unregister(frame, from: slot, now: now, into: &actions)
+    case .bind: bind(frame, from: slot, into: &actions)
+    case .ping: pong(frame, to: slot, into: &actions)
+    case .pong: break
+    case .goaway: leave(slot, now: now, into: &actions)
+    case .hello: violate(slot, "a second HELLO came", into: &actions)
+    case .item, .credit: itemOrCredit(frame, from: slot, into: &actions)
+    case .subscribe, .unsubscribe, .publish:
+      if frame.header.id != 0 {
+        refuse(frame.header, to: slot, .unavailable, "events are not among this daemon's features", into: &actions)
+      }
+    case .welcome, .result, .invoke, .rejected, .event:
+      preconditionFailure("the decoder let a \(frame.kind) from a peer through")
+    }
+  }
+
+  /// A peer sent what no peer may send; what it sent after that is not looked at.
+  package mutating func peerBrokeProtocol(
+    _ peer: PeerID, _ violation: ProtocolViolation, into actions: inout ActionBuffer
+  ) {
+    guard peers.has(peer), peers[peer.slot].state != .closing else { return }
+    violate(peer.slot, violation.reason, into: &actions)
+  }
+
+  /// Too much waits to be read by the peer: nothing is dispatched to it until it can take more.
+  package mutating func peerIsBacklogged(_ peer: PeerID) {
+    guard peers.has(peer) else { return }
+    peers[peer.slot].isBacklogged = true
+  }
+
+  /// The peer has read enough: calls may be dispatched to it again.
+  package mutating func peerCanTakeMore(_ peer: PeerID, now: UInt64, into actions: inout ActionBuffer) {
+    guard peers.has(peer), peers[peer.slot].isBacklogged else { return }
+    peers[peer.slot].isBacklogged = false
+    for function in functions.withQueue {
+      serveQueue(function, now: now, into: &actions)
+    }
+  }
+
+  /// A peer reads nothing although more waits for it than the limit allows: it is closed.
+  package mutating func peerIsStuck(_ peer: PeerID, into actions: inout ActionBuffer) {
+    guard peers.has(peer), peers[peer.slot].state != .closing else { return }
+    close(peer.slot, .overloaded, "more than \(limits.outputBytesBeforeClose) bytes wait to be read", into: &actions)
+  }
+
+  /// Time has passed; call it when ``nextWakeMilliseconds()`` is reached.
+  package mutating func hitTime(now: UInt64, into actions: inout ActionBuffer) {
+    let milliseconds = now / 1_000_000
+    due.removeAll(keepingCapacity: true)
+    deadlines.advance(to: milliseconds, &due)
+    for call in due { hitDeadline(call, now: now, into: &actions) }
+    while let first = firstAwaitingHello(), first.milliseconds <= milliseconds {
+      violate(first.peer.slot, "no HELLO within \(limits.helloMilliseconds) ms", into: &actions)
+    }
+    if case .draining(let until) = phase, until <= milliseconds { endGrace(now: now, into: &actions) }
+  }
+
+  /// Milliseconds of the same clock at which ``hitTime(now:into:)`` is wanted, nil where there is nothing to wait for.
+  package mutating func nextWakeMilliseconds() -> UInt64? {
+    var wake = deadlines.nextMilliseconds ?? .max
+    if let hello = firstAwaitingHello() { wake = min(wake, hello.milliseconds) }
+    if case .draining(let until) = phase { wake = min(wake, until) }
+    return wake == .max ? nil : wake
+  }
+
+  private mutating func firstAwaitingHello() -> (peer: PeerID, milliseconds: UInt64)? {
+    let peers = peers
+    return hellos.first { peers.has($0) && peers[$0.slot].state == .awaitingHello }
+  }
+
+  // MARK: Sending
+
+  /// Milliseconds of the clock, rounded up: a deadline never comes early.
+  static func milliseconds(_ nanoseconds: UInt64) -> UInt64 {
+    (nanoseconds + 999_999) / 1_000_000
+  }
+
+  /// Sends a frame whose body is `prefix` out of the buffer's bytes, from `prefixStart` to their end, and then a part of
+  /// `source`. The header's sizes of name and metadata must be right; that of the body is filled in.
+  mutating func send(
+    _ header: FrameHeader, to slot: Slot, prefixStart: Int, source: OutgoingFrame.Source = .incoming,
+    sourceStart: Int = 0, sourceBytes: Int = 0, into actions: inout ActionBuffer
+  ) {
+    guard peers[slot].state != .closing, peers[slot].state != .gone else { return }
+    var header = header
+    let prefixBytes = actions.end - prefixStart
+    header.bodyBytes = UInt32(prefixBytes + sourceBytes)
+    peers[slot].outputPosition += UInt64(header.frameBytes)
+    actions.append(
+      .send(
+        OutgoingFrame(
+          peer: peers.id(slot), header: header, prefixStart: UInt32(prefixStart), prefixBytes: UInt32(prefixBytes),
+          source: source, sourceStart: UInt32(sourceStart), sourceBytes: UInt32(sourceBytes))))
+  }
+
+  /// Sends a frame with a sentence for people, or nothing, as its body.
+  mutating func send(_ header: FrameHeader, to slot: Slot, text: String = "", into actions: inout ActionBuffer) {
+    let start = actions.end
+    actions.write(text)
+    send(header, to: slot, prefixStart: start, into: &actions)
+  }
+
+  /// Answers a request that was not accepted.
+  mutating func refuse(
+    _ request: FrameHeader, to slot: Slot, _ status: Status, _ reason: String,
+    into actions: inout ActionBuffer
+  ) {
+    if request.kindByte == FrameKind.call.rawValue {
+      statistics.callsRefused += 1
+      if request.flags.contains(.noReply) { return }
+    }
+    send(FrameHeader(kind: .result, status: status, id: request.id), to: slot, text: reason, into: &actions)
+  }
+
+  /// Tells a peer why it must go and has it closed.
+  mutating func close(_ slot: Slot, _ status: Status, _ reason: String, into actions: inout ActionBuffer) {
+    send(FrameHeader(kind: .goaway, status: status), to: slot, text: reason, into: &actions)
+    peers[slot].state = .closing
+    actions.append(.close(peers.id(slot)))
+  }
+
+  mutating func violate(_ slot: Slot, _ reason: String, into actions: inout ActionBuffer) {
+    statistics.protocolErrors += 1
+    close(slot, .protocolViolation, reason, into: &actions)
+  }
+}

@@ -1,0 +1,243 @@
+import HostcallWire
+
+/// A name or pattern that somebody has registered, has bound, or waits for.
+struct FunctionRecord {
+  var name: [UInt8] = []
+  var hash = 0
+  var isPattern = false
+  /// Registrations that take calls; those that only finish what they have are not among them.
+  var registrations: [Slot] = []
+  /// Whether the one registration is `exclusive`.
+  var isExclusive = false
+  /// Where the search for a worker begins next, so that ties go round.
+  var nextTurn = 0
+  /// Calls that wait for a place or, where there are no registrations, for a worker.
+  var queue = CallList()
+  /// Its place in ``FunctionTable/withQueue``.
+  var queuePlace: Slot = .none
+  /// Bound handles, calls and registrations that mean this record: it stays until there are none.
+  var references: UInt32 = 0
+  /// Which function serves calls of this name, and the ``FunctionTable/epoch`` for which that holds.
+  var served: Slot = .none
+  var servedEpoch: UInt64 = 0
+  var running = 0
+  var calls: UInt64 = 0
+  var failures: UInt64 = 0
+  var latency = LatencyHistogram()
+}
+
+/// Names and patterns to their records, without a String on the way.
+struct FunctionTable {
+  private(set) var records: [FunctionRecord] = []
+  private var free: [Slot] = []
+  private var buckets: [Slot]
+  private(set) var count = 0
+  /// Functions in whose queue calls stand.
+  private(set) var withQueue: [Slot] = []
+  /// Patterns that have a registration.
+  private var servedPatterns = 0
+  /// Grows whenever a name without registrations of its own may mean another pattern than before.
+  private var epoch: UInt64 = 1
+
+  init() {
+    buckets = Array(repeating: .none, count: 64)
+  }
+
+  subscript(slot: Slot) -> FunctionRecord {
+    _read { yield records[Int(slot)] }
+    _modify { yield &records[Int(slot)] }
+  }
+
+  func text(_ slot: Slot) -> String {
+    String(decoding: records[Int(slot)].name, as: UTF8.self)
+  }
+
+  /// All records in use.
+  var all: [Slot] {
+    buckets.filter { $0 != .none }
+  }
+
+  // MARK: Names
+
+  func find(_ name: UnsafeRawBufferPointer) -> Slot? {
+    let place = bucket(of: name, hash: Self.hash(name))
+    return buckets[place] == .none ? nil : buckets[place]
+  }
+
+  /// The record of the name, made if there is none.
+  mutating func findOrInsert(_ name: UnsafeRawBufferPointer) -> Slot {
+    let hash = Self.hash(name)
+    let place = bucket(of: name, hash: hash)
+    if buckets[place] != .none { return buckets[place] }
+    var record = FunctionRecord()
+    record.name = Array(name)
+    record.hash = hash
+    record.isPattern = name.last == UInt8(ascii: "*")
+    let slot: Slot
+    if let used = free.popLast() {
+      slot = used
+      records[Int(slot)] = record
+    } else {
+      slot = Slot(records.count)
+      records.append(record)
+    }
+    buckets[place] = slot
+    count += 1
+    if count * 2 > buckets.count { grow() }
+    return slot
+  }
+
+  /// Adds a reference.
+  mutating func retain(_ slot: Slot) {
+    records[Int(slot)].references += 1
+  }
+
+  /// Takes a reference away, and the record with the last one.
+  mutating func release(_ slot: Slot) {
+    records[Int(slot)].references -= 1
+    if records[Int(slot)].references == 0 { remove(slot) }
+  }
+
+  private mutating func remove(_ slot: Slot) {
+    precondition(
+      records[Int(slot)].queue.count == 0 && records[Int(slot)].registrations.isEmpty,
+      "a function goes that still has calls or registrations")
+    let mask = buckets.count - 1
+    var hole = records[Int(slot)].hash & mask
+    while buckets[hole] != slot { hole = (hole + 1) & mask }
+    var place = hole
+    while true {
+      place = (place + 1) & mask
+      if buckets[place] == .none { break }
+      let wanted = records[Int(buckets[place])].hash & mask
+      if (place &- wanted) & mask >= (place &- hole) & mask {
+        buckets[hole] = buckets[place]
+        hole = place
+      }
+    }
+    buckets[hole] = .none
+    records[Int(slot)] = FunctionRecord()
+    free.append(slot)
+    count -= 1
+  }
+
+  private func bucket(of name: UnsafeRawBufferPointer, hash: Int) -> Int {
+    let mask = buckets.count - 1
+    var place = hash & mask
+    while buckets[place] != .none {
+      let slot = Int(buckets[place])
+      if records[slot].hash == hash, records[slot].name.withUnsafeBytes({ $0.elementsEqual(name) }) { break }
+      place = (place + 1) & mask
+    }
+    return place
+  }
+
+  private mutating func grow() {
+    let slots = all
+    buckets = Array(repeating: .none, count: buckets.count * 2)
+    for slot in slots {
+      var place = records[Int(slot)].hash & (buckets.count - 1)
+      while buckets[place] != .none { place = (place + 1) & (buckets.count - 1) }
+      buckets[place] = slot
+    }
+  }
+
+  private static func hash(_ name: UnsafeRawBufferPointer) -> Int {
+    var hasher = Hasher()
+    hasher.combine(bytes: name)
+    return hasher.finalize()
+  }
+
+  // MARK: Who serves a name
+
+  /// The function whose workers take calls of this one's name: itself, or the longest pattern that has workers.
+  mutating func serving(_ slot: Slot) -> Slot? {
+    if !records[Int(slot)].registrations.isEmpty { return slot }
+    if servedPatterns == 0 || records[Int(slot)].isPattern { return nil }
+    if records[Int(slot)].servedEpoch != epoch {
+      records[Int(slot)].served = records[Int(slot)].name.withUnsafeBytes { servingPattern($0) } ?? .none
+      records[Int(slot)].servedEpoch = epoch
+    }
+    let served = records[Int(slot)].served
+    return served == .none ? nil : served
+  }
+
+  /// The same for a name that may have no record.
+  mutating func serving(_ name: UnsafeRawBufferPointer) -> Slot? {
+    if let slot = find(name) { return serving(slot) }
+    return servedPatterns == 0 ? nil : servingPattern(name)
+  }
+
+  /// The longest pattern with workers that matches a name.
+  private func servingPattern(_ name: UnsafeRawBufferPointer) -> Slot? {
+    firstPattern(matching: name) { !records[Int($0)].registrations.isEmpty }
+  }
+
+  /// The patterns in whose queues calls of this name may stand.
+  func queuedPatterns(matching name: UnsafeRawBufferPointer) -> [Slot] {
+    var found: [Slot] = []
+    _ = firstPattern(matching: name) { pattern in
+      if records[Int(pattern)].queue.count > 0 { found.append(pattern) }
+      return false
+    }
+    return found
+  }
+
+  /// Goes through the patterns that match a name or pattern, the longest first, until one is `wanted`. The daemon's
+  /// own names match none.
+  private func firstPattern(matching name: UnsafeRawBufferPointer, where wanted: (Slot) -> Bool) -> Slot? {
+    if NameRules.isReserved(name) { return nil }
+    return withUnsafeTemporaryAllocation(byteCount: name.count + 1, alignment: 1) { key in
+      var length = name.count
+      while length > 0 {
+        length -= 1
+        guard length == 0 || name[length - 1] == UInt8(ascii: ".") else { continue }
+        key.copyMemory(from: UnsafeRawBufferPointer(rebasing: name[..<length]))
+        key[length] = UInt8(ascii: "*")
+        if let slot = find(UnsafeRawBufferPointer(rebasing: key[...length])), wanted(slot) { return slot }
+      }
+      return nil
+    }
+  }
+
+  /// A registration takes calls from now on.
+  mutating func addRegistration(_ registration: Slot, to slot: Slot) {
+    if records[Int(slot)].isPattern, records[Int(slot)].registrations.isEmpty {
+      servedPatterns += 1
+      epoch += 1
+    }
+    records[Int(slot)].registrations.append(registration)
+  }
+
+  /// A registration takes no calls any more.
+  mutating func removeRegistration(_ registration: Slot, from slot: Slot) {
+    guard let place = records[Int(slot)].registrations.firstIndex(of: registration) else { return }
+    records[Int(slot)].registrations.remove(at: place)
+    records[Int(slot)].isExclusive = false
+    if records[Int(slot)].isPattern, records[Int(slot)].registrations.isEmpty {
+      servedPatterns -= 1
+      epoch += 1
+    }
+  }
+
+  // MARK: Queues
+
+  /// Keeps ``withQueue`` true after calls were added to or taken from the queue of a function.
+  mutating func queueChanged(_ slot: Slot) {
+    let isListed = records[Int(slot)].queuePlace != .none
+    let isNeeded = records[Int(slot)].queue.count > 0
+    if isNeeded == isListed { return }
+    if isNeeded {
+      records[Int(slot)].queuePlace = Slot(withQueue.count)
+      withQueue.append(slot)
+    } else {
+      let place = records[Int(slot)].queuePlace
+      let moved = withQueue.removeLast()
+      if moved != slot {
+        withQueue[Int(place)] = moved
+        records[Int(moved)].queuePlace = place
+      }
+      records[Int(slot)].queuePlace = .none
+    }
+  }
+}

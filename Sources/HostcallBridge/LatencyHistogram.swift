@@ -1,0 +1,54 @@
+import HostcallWire
+
+/// How long the calls of one function took: counts in buckets that grow by a quarter of an octave, made at the first
+/// call, so that a name which is never called costs nothing.
+struct LatencyHistogram {
+  private static let stepsPerOctave = 4
+  private static let octaves = 44
+
+  private var counts: [UInt32] = []
+  private var total: UInt64 = 0
+  private var sumNanoseconds: UInt64 = 0
+  private var maximumNanoseconds: UInt64 = 0
+
+  mutating func record(nanoseconds: UInt64) {
+    if counts.isEmpty { counts = Array(repeating: 0, count: Self.stepsPerOctave * Self.octaves) }
+    let bucket = min(Self.bucket(of: nanoseconds), counts.count - 1)
+    if counts[bucket] != .max { counts[bucket] += 1 }
+    total += 1
+    sumNanoseconds &+= nanoseconds
+    maximumNanoseconds = max(maximumNanoseconds, nanoseconds)
+  }
+
+  var report: LatencyReport {
+    LatencyReport(
+      count: total, meanMicroseconds: total == 0 ? 0 : Double(sumNanoseconds) / Double(total) / 1_000,
+      p50Microseconds: percentile(0.5), p99Microseconds: percentile(0.99),
+      maximumMicroseconds: Double(maximumNanoseconds) / 1_000)
+  }
+
+  private func percentile(_ share: Double) -> Double {
+    let wanted = UInt64((Double(total) * share).rounded(.up))
+    var seen: UInt64 = 0
+    for (bucket, count) in counts.enumerated() {
+      seen += UInt64(count)
+      if seen >= wanted, count > 0 {
+        return Double(min(Self.upperBound(of: bucket), maximumNanoseconds)) / 1_000
+      }
+    }
+    return 0
+  }
+
+  private static func bucket(of nanoseconds: UInt64) -> Int {
+    guard nanoseconds >= 4 else { return Int(nanoseconds) }
+    let octave = 63 - nanoseconds.leadingZeroBitCount
+    return (octave - 1) * stepsPerOctave + Int((nanoseconds >> UInt64(octave - 2)) & 3)
+  }
+
+  private static func upperBound(of bucket: Int) -> UInt64 {
+    guard bucket >= stepsPerOctave else { return UInt64(bucket) }
+    let octave = bucket / stepsPerOctave + 1
+    let step = UInt64(bucket % stepsPerOctave)
+    return (4 + step + 1) << UInt64(octave - 2) - 1
+  }
+}

@@ -1,0 +1,90 @@
+import HostcallWire
+
+/// Where a peer stands.
+///
+/// - `awaitingHello`: connected. To `open` by HELLO, to `closing`.
+/// - `open`: may do everything. To `leaving` by its GOAWAY, to `closing`.
+/// - `leaving`: gets no more INVOKEs, finishes what it has. To `closing`.
+/// - `closing`: the shell was told to close it; nothing from it counts any more. To `gone` when the shell says so.
+/// - `gone`: the place is free.
+enum PeerState: UInt8, BitwiseCopyable {
+  case awaitingHello
+  case open
+  case leaving
+  case closing
+  case gone
+}
+
+/// One connection, or the program that embeds the daemon, or the daemon's own functions.
+struct PeerRecord {
+  var generation: UInt32 = 0
+  var state = PeerState.gone
+  /// Of this process: no HELLO, no limits of output, may register the daemon's own names.
+  var isLocal = false
+  /// Whether too much waits to be read by it, so that no call is dispatched to it.
+  var isBacklogged = false
+  var session: UInt64 = 0
+  var identity = PeerIdentity(userID: 0, groupID: 0, processID: 0)
+  var client = ""
+  var connectedNanoseconds: UInt64 = 0
+  /// Bytes of all frames ever sent to it.
+  var outputPosition: UInt64 = 0
+  /// Calls that it waits for, and calls that hold a place with it.
+  var calls = CallList()
+  var work = CallList()
+  /// Functions by bound handle, less one, and back.
+  var bound: [Slot] = []
+  var handles: [Slot: UInt32] = [:]
+  /// Registrations by the handle that INVOKE carries.
+  var registrations: [UInt32: Slot] = [:]
+  var registrationsGiven: UInt32 = 0
+
+}
+
+/// All peers, by place.
+struct PeerTable {
+  private(set) var records: [PeerRecord] = []
+  private var free: [Slot] = []
+  private(set) var count = 0
+
+  subscript(slot: Slot) -> PeerRecord {
+    _read { yield records[Int(slot)] }
+    _modify { yield &records[Int(slot)] }
+  }
+
+  /// Whether it is still the same peer that has the place.
+  func has(_ peer: PeerID) -> Bool {
+    peer.slot < Slot(records.count) && records[Int(peer.slot)].generation == peer.generation
+      && records[Int(peer.slot)].state != .gone
+  }
+
+  func id(_ slot: Slot) -> PeerID {
+    PeerID(slot: slot, generation: records[Int(slot)].generation)
+  }
+
+  /// The places in use.
+  var all: [Slot] {
+    records.indices.lazy.map(Slot.init).filter { self.records[Int($0)].state != .gone }
+  }
+
+  mutating func allocate() -> Slot {
+    count += 1
+    if let slot = free.popLast() {
+      let generation = records[Int(slot)].generation
+      records[Int(slot)] = PeerRecord()
+      records[Int(slot)].generation = generation &+ 1
+      return slot
+    }
+    records.append(PeerRecord())
+    records[records.count - 1].generation = 1
+    return Slot(records.count - 1)
+  }
+
+  mutating func release(_ slot: Slot) {
+    let generation = records[Int(slot)].generation
+    records[Int(slot)] = PeerRecord()
+    records[Int(slot)].generation = generation
+    free.append(slot)
+    count -= 1
+  }
+}

@@ -1,0 +1,44 @@
+/// One worker's offer to run a function.
+struct RegistrationRecord: BitwiseCopyable {
+  var worker = PeerID.nobody
+  var function: Slot = .none
+  /// What INVOKE carries in `function`.
+  var handle: UInt32 = 0
+  /// Calls that the worker runs at once.
+  var concurrency: UInt32 = 0
+  /// Places in use: calls running or abandoned.
+  var places: UInt32 = 0
+  /// Milliseconds that a call may run, 0 for no limit of its own.
+  var timeoutMilliseconds: UInt32 = 0
+  var isIdempotent = false
+  var wantsCaller = false
+  /// Whether it takes calls; where not, it goes when its last place is free.
+  var isActive = false
+}
+
+/// All registrations, by place.
+struct RegistrationTable {
+  private(set) var records: [RegistrationRecord] = []
+  private var free: [Slot] = []
+
+  var count: Int { records.count - free.count }
+
+  subscript(slot: Slot) -> RegistrationRecord {
+    _read { yield records[Int(slot)] }
+    _modify { yield &records[Int(slot)] }
+  }
+
+  mutating func allocate(_ record: RegistrationRecord) -> Slot {
+    if let slot = free.popLast() {
+      records[Int(slot)] = record
+      return slot
+    }
+    records.append(record)
+    return Slot(records.count - 1)
+  }
+
+  mutating func release(_ slot: Slot) {
+    records[Int(slot)] = RegistrationRecord()
+    free.append(slot)
+  }
+}

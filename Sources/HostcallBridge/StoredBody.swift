@@ -1,0 +1,17 @@
+/// Metadata and payload of a call that waits, or that may be sent again: a copy that lives as long as somebody holds it.
+///
+/// Immutable after its initialiser; this is what makes it safe to hand to another thread.
+package final class StoredBody: @unchecked Sendable {
+  /// The copy, valid while the object is.
+  package let bytes: UnsafeRawBufferPointer
+
+  init(copying source: UnsafeRawBufferPointer) {
+    let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: source.count, alignment: 16)
+    copy.copyMemory(from: source)
+    bytes = UnsafeRawBufferPointer(copy)
+  }
+
+  deinit {
+    bytes.deallocate()
+  }
+}
