@@ -14,19 +14,40 @@ let settings: [SwiftSetting] =
 let package = Package(
   name: "hostcall",
   products: [
-    .library(name: "HostcallClient", targets: ["HostcallClient", "HostcallClientJSON"])
+    .executable(name: "hostcalld", targets: ["hostcalld"]),
+    .library(name: "HostcallClient", targets: ["HostcallClient", "HostcallClientJSON"]),
+    .library(name: "HostcallServer", targets: ["HostcallServer"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
   ],
   targets: [
     .systemLibrary(name: "CLibuv", pkgConfig: "libuv", providers: [.apt(["libuv1-dev"])]),
     .target(name: "HostcallWire", swiftSettings: settings),
     .target(name: "HostcallBridge", dependencies: ["HostcallWire"], swiftSettings: settings),
     .target(name: "HostcallLoop", dependencies: ["CLibuv"], swiftSettings: settings),
-    .target(name: "HostcallClient", dependencies: ["HostcallWire", "HostcallLoop"], swiftSettings: settings),
+    .target(name: "HostcallFunctions", dependencies: ["HostcallWire"], swiftSettings: settings),
+    .target(
+      name: "HostcallServer", dependencies: ["HostcallBridge", "HostcallFunctions", "HostcallLoop", "HostcallWire"],
+      swiftSettings: settings),
+    .target(
+      name: "HostcallClient", dependencies: ["HostcallFunctions", "HostcallLoop", "HostcallWire"],
+      swiftSettings: settings),
     .target(name: "HostcallClientJSON", dependencies: ["HostcallClient", "HostcallWire"], swiftSettings: settings),
+    .executableTarget(
+      name: "hostcalld",
+      dependencies: [
+        "HostcallServer", "HostcallWire", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"), "TOMLKit",
+      ],
+      swiftSettings: settings),
     .testTarget(
       name: "HostcallWireTests", dependencies: ["HostcallWire"], resources: [.copy("protocol-vectors.json")],
       swiftSettings: settings),
-    .testTarget(name: "HostcallBridgeTests", dependencies: ["HostcallBridge", "HostcallWire"], swiftSettings: settings),
+    .testTarget(
+      name: "HostcallBridgeTests", dependencies: ["HostcallBridge", "HostcallWire"], swiftSettings: settings),
     .testTarget(name: "HostcallLoopTests", dependencies: ["HostcallLoop"], swiftSettings: settings),
     .testTarget(
       name: "HostcallClientTests",

@@ -1,3 +1,7 @@
 #pragma once
 
 #include <uv.h>
+
+// glibc declares these only with _GNU_SOURCE, which a Swift package cannot define for a system library.
+extern int pthread_setname_np(pthread_t thread, const char *name);
+extern int accept4(int descriptor, struct sockaddr *address, socklen_t *length, int flags);

@@ -39,6 +39,8 @@ public struct Limits: Sendable, Equatable {
   public var outputBytesPerConnection = 8_388_608
   /// Bytes waiting to be read by a peer, past which it is closed.
   public var outputBytesBeforeClose = 67_108_864
+  /// Milliseconds that a daemon which has ended all calls waits for its peers to read what was sent to them.
+  public var lingerMilliseconds = 1_000
 
   /// The defaults.
   public init() {}
@@ -71,5 +73,6 @@ public struct Limits: Sendable, Equatable {
     Key(name: "hello-milliseconds", keyPath: \.helloMilliseconds, range: 1...600_000),
     Key(name: "output-bytes-per-connection", keyPath: \.outputBytesPerConnection, range: 65_536...1_099_511_627_776),
     Key(name: "output-bytes-before-close", keyPath: \.outputBytesBeforeClose, range: 131_072...1_099_511_627_776),
+    Key(name: "linger-milliseconds", keyPath: \.lingerMilliseconds, range: 0...600_000),
   ]
 }

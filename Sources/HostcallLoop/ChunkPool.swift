@@ -1,0 +1,83 @@
+/// The header at the start of a chunk's memory; its bytes follow `OutputChunk.headerByteCount` further on.
+@usableFromInline
+struct OutputChunk {
+  typealias Pointer = UnsafeMutablePointer<OutputChunk>
+
+  /// One cache line, so that the bytes start on the next.
+  static let headerByteCount = 64
+
+  /// The chunk that leaves after this one, or the next spare one.
+  var next: Pointer?
+  /// How many bytes there is room for.
+  let capacity: Int
+  /// Offset of the first byte that has not left yet.
+  var firstUnsent = 0
+  /// Offset past the last byte; set when the next chunk is begun, and of no meaning in the last one.
+  var end = 0
+  /// How many bytes had been appended to the queue before the first one of this chunk.
+  var startPosition: UInt64 = 0
+
+  static func allocate(capacity: Int) -> Pointer {
+    let memory = UnsafeMutableRawPointer.allocate(
+      byteCount: headerByteCount + capacity, alignment: MemoryLayout<OutputChunk>.alignment)
+    return memory.initializeMemory(as: OutputChunk.self, to: OutputChunk(capacity: capacity))
+  }
+
+  static func deallocate(_ chunk: Pointer) {
+    UnsafeMutableRawPointer(chunk).deallocate()
+  }
+
+  static func bytes(of chunk: Pointer) -> UnsafeMutableRawPointer {
+    UnsafeMutableRawPointer(chunk) + headerByteCount
+  }
+}
+
+/// Spare memory for the output of a loop's streams, so that idle ones hold none and busy ones allocate none.
+///
+/// Thread: the loop thread. Memory: at most `maximumSpareChunks` times 64 KiB lie idle.
+package final class ChunkPool {
+  /// The bytes of a chunk: 64 KiB with its header.
+  package static let chunkByteCount = 65_536 - OutputChunk.headerByteCount
+  /// How many chunks are kept when no one uses them.
+  package static let maximumSpareChunks = 16
+
+  private var firstSpare: OutputChunk.Pointer?
+  /// How many chunks lie spare.
+  package private(set) var spareCount = 0
+  /// How many chunks are in queues, those for single large frames included.
+  package private(set) var chunksInUse = 0
+
+  /// Makes an empty pool.
+  package init() {}
+
+  deinit {
+    while let spare = firstSpare {
+      firstSpare = spare.pointee.next
+      OutputChunk.deallocate(spare)
+    }
+  }
+
+  /// An empty chunk with room for at least this many bytes.
+  func take(atLeast byteCount: Int) -> OutputChunk.Pointer {
+    chunksInUse += 1
+    guard byteCount <= Self.chunkByteCount else { return OutputChunk.allocate(capacity: byteCount) }
+    guard let spare = firstSpare else { return OutputChunk.allocate(capacity: Self.chunkByteCount) }
+    firstSpare = spare.pointee.next
+    spareCount -= 1
+    spare.pointee.next = nil
+    spare.pointee.firstUnsent = 0
+    return spare
+  }
+
+  /// Takes back a chunk; keeps it if it has the common size and few are spare.
+  func put(_ chunk: OutputChunk.Pointer) {
+    chunksInUse -= 1
+    guard chunk.pointee.capacity == Self.chunkByteCount, spareCount < Self.maximumSpareChunks else {
+      OutputChunk.deallocate(chunk)
+      return
+    }
+    chunk.pointee.next = firstSpare
+    firstSpare = chunk
+    spareCount += 1
+  }
+}

@@ -1,0 +1,140 @@
+/// Frames on their way out of a stream.
+///
+/// A frame never straddles chunks, and a chunk is kept until its last byte has left, so a frame that has not wholly
+/// left is always whole in memory. Larger frames than a chunk's get one of their own. An empty queue holds no chunk.
+///
+/// Thread: the loop thread, except for its release, which may happen anywhere.
+///
+/// Unsafe pointers' rule: `head` to the last chunk is a list that this queue alone owns; `fillPosition` and `room`
+/// are the unused rest of the last chunk, and nil and 0 when there is none.
+package struct OutputQueue: ~Copyable {
+  private let pool: ChunkPool
+  private var head: OutputChunk.Pointer?
+  private var last: OutputChunk.Pointer?
+  @usableFromInline var fillPosition: UnsafeMutableRawPointer?
+  @usableFromInline var room = 0
+  /// How many bytes have left, ever.
+  package private(set) var sentBytes: UInt64 = 0
+  /// How many bytes have been appended, ever: the end position of the frame appended last.
+  @usableFromInline package var appendedBytes: UInt64 = 0
+
+  /// Makes an empty queue with chunks from `pool`.
+  package init(pool: ChunkPool) {
+    self.pool = pool
+  }
+
+  deinit {
+    // Straight to the allocator: the pool belongs to the loop thread, and this may be another.
+    var next = head
+    while let chunk = next {
+      next = chunk.pointee.next
+      OutputChunk.deallocate(chunk)
+    }
+  }
+
+  /// How many bytes have been appended and have not left.
+  package var queuedBytes: Int { Int(truncatingIfNeeded: appendedBytes &- sentBytes) }
+
+  /// Appends a frame of exactly `byteCount` bytes, more than 0, that `fill` writes whole.
+  ///
+  /// The memory that `fill` gets is not cleared. `fill` does not touch this queue.
+  @inlinable @inline(__always)
+  package mutating func appendFrame(byteCount: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Void) {
+    if byteCount > room || byteCount <= 0 { beginChunk(forFrameOf: byteCount) }
+    let position = fillPosition.unsafelyUnwrapped
+    fill(UnsafeMutableRawBufferPointer(start: position, count: byteCount))
+    fillPosition = position + byteCount
+    room &-= byteCount
+    appendedBytes &+= UInt64(truncatingIfNeeded: byteCount)
+  }
+
+  /// Gives `body` the bytes of a frame that has not wholly left, or returns nil if that frame has, or never was.
+  ///
+  /// `position` is what `appendedBytes` was right after the frame was appended. The cost grows with the number of
+  /// chunks before the frame.
+  package func withFrame<Result>(
+    endingAt position: UInt64, byteCount: Int, _ body: (UnsafeRawBufferPointer) -> Result
+  ) -> Result? {
+    guard position > sentBytes, position <= appendedBytes, byteCount > 0, byteCount <= position else { return nil }
+    let start = position - UInt64(byteCount)
+    var next = head
+    while let chunk = next {
+      let chunkStart = chunk.pointee.startPosition
+      if start >= chunkStart, position <= chunkStart + UInt64(end(of: chunk)) {
+        let bytes = OutputChunk.bytes(of: chunk) + Int(start - chunkStart)
+        return body(UnsafeRawBufferPointer(start: bytes, count: byteCount))
+      }
+      next = chunk.pointee.next
+    }
+    return nil
+  }
+
+  /// Drops everything that has not left. `appendedBytes` goes back to `sentBytes`.
+  ///
+  /// A frame may be cut by this, so it is for a stream that is being given up.
+  package mutating func removeAll() {
+    while let chunk = head { removeHead(chunk) }
+    appendedBytes = sentBytes
+  }
+
+  /// Shows up to `limit` pieces of what leaves next, in order; returns how many there were.
+  func forEachPiece(limit: Int, _ body: (_ index: Int, _ bytes: UnsafeMutableRawBufferPointer) -> Void) -> Int {
+    var index = 0
+    var next = head
+    while let chunk = next, index < limit {
+      let firstUnsent = chunk.pointee.firstUnsent
+      let start = OutputChunk.bytes(of: chunk) + firstUnsent
+      body(index, UnsafeMutableRawBufferPointer(start: start, count: end(of: chunk) - firstUnsent))
+      next = chunk.pointee.next
+      index += 1
+    }
+    return index
+  }
+
+  /// Notes that the first `byteCount` bytes have left, and gives back the chunks that have left whole.
+  mutating func didSend(byteCount: Int) {
+    precondition(byteCount >= 0 && byteCount <= queuedBytes, "more bytes have left than were queued")
+    sentBytes &+= UInt64(byteCount)
+    var remaining = byteCount
+    while remaining > 0, let chunk = head {
+      let unsent = end(of: chunk) - chunk.pointee.firstUnsent
+      guard remaining >= unsent else {
+        chunk.pointee.firstUnsent += remaining
+        return
+      }
+      remaining -= unsent
+      removeHead(chunk)
+    }
+  }
+
+  /// Begins a chunk in which a frame of this size fits.
+  @inline(never) @usableFromInline
+  mutating func beginChunk(forFrameOf byteCount: Int) {
+    precondition(byteCount > 0, "a frame has at least one byte")
+    let chunk = pool.take(atLeast: byteCount)
+    chunk.pointee.startPosition = appendedBytes
+    if let last {
+      last.pointee.end = end(of: last)
+      last.pointee.next = chunk
+    } else {
+      head = chunk
+    }
+    last = chunk
+    fillPosition = OutputChunk.bytes(of: chunk)
+    room = chunk.pointee.capacity
+  }
+
+  private func end(of chunk: OutputChunk.Pointer) -> Int {
+    chunk == last ? chunk.pointee.capacity - room : chunk.pointee.end
+  }
+
+  private mutating func removeHead(_ chunk: OutputChunk.Pointer) {
+    head = chunk.pointee.next
+    if head == nil {
+      last = nil
+      fillPosition = nil
+      room = 0
+    }
+    pool.put(chunk)
+  }
+}

@@ -1,0 +1,70 @@
+import Glibc
+
+/// What a flush of a stream's output came to.
+package enum FlushOutcome: Hashable, Sendable {
+  /// Everything has left.
+  case drained
+  /// Something is left; it goes out as the peer reads, and `onWritable` tells of progress.
+  case waiting
+  /// The stream is broken, with this `errno` value, now and for good; `EBADF` after `close()`.
+  case failed(Int32)
+}
+
+extension SocketStream {
+  /// How many pieces go into one system call.
+  private static let maximumPiecesPerSend = 64
+  /// How many system calls one flush may make before others on the loop have their turn.
+  private static let maximumSendsPerFlush = 4
+
+  /// Sends what `output` holds, as far as the socket takes it now.
+  package func flush() -> FlushOutcome {
+    loop.preconditionIsCurrent("SocketStream.flush")
+    guard isOpen else { return .failed(EBADF) }
+    if sendFailure != 0 { return .failed(sendFailure) }
+    // The socket was full a moment ago and libuv will tell when it no longer is.
+    if awaitsWritable { return .waiting }
+    let outcome = sendQueued()
+    updateWatching()
+    return outcome
+  }
+
+  /// Sends and notes whether to go on when the socket is writable; the caller updates the watching.
+  func sendQueued() -> FlushOutcome {
+    for _ in 0..<Self.maximumSendsPerFlush {
+      let queued = output.queuedBytes
+      if queued == 0 { break }
+      let (sent, offered) = sendOnce()
+      if sent < 0 {
+        let code = errno
+        if code == EAGAIN { break }
+        sendFailure = code
+        awaitsWritable = false
+        return .failed(code)
+      }
+      output.didSend(byteCount: sent)
+      // Taking less than was offered is how the socket says that it is full.
+      if sent < offered { break }
+    }
+    awaitsWritable = output.queuedBytes > 0
+    return awaitsWritable ? .waiting : .drained
+  }
+
+  /// One `sendmsg`: how many bytes it took (or -1, with the reason in `errno`) of how many.
+  private func sendOnce() -> (sent: Int, offered: Int) {
+    withUnsafeTemporaryAllocation(of: iovec.self, capacity: Self.maximumPiecesPerSend) { pieces in
+      var offered = 0
+      let count = output.forEachPiece(limit: Self.maximumPiecesPerSend) { index, bytes in
+        pieces.initializeElement(at: index, to: iovec(iov_base: bytes.baseAddress, iov_len: bytes.count))
+        offered += bytes.count
+      }
+      var message = msghdr()
+      message.msg_iov = pieces.baseAddress
+      message.msg_iovlen = count
+      while true {
+        let sent = sendmsg(descriptor, &message, Int32(MSG_DONTWAIT | MSG_NOSIGNAL))
+        if sent < 0, errno == EINTR { continue }
+        return (sent, offered)
+      }
+    }
+  }
+}

@@ -1,0 +1,51 @@
+import HostcallBridge
+import HostcallLoop
+import HostcallWire
+
+/// One peer's socket, what has come of it, and what goes to it. Belongs to the loop thread.
+///
+/// - reading: frames are taken as they come. To paused when more waits to be read by the peer than the limit allows; to
+///   closed.
+/// - paused: nothing is read until the peer has read. To reading, closed.
+/// - closed: the bridge knows that the peer is gone.
+final class Connection {
+  let peer: PeerID
+  let stream: SocketStream
+  let credentials: PeerCredentials
+  var decoder: FrameDecoder
+  /// Whether something was appended since the last flush.
+  var isDirty = false
+  var isPaused = false
+  var isClosed = false
+  /// Why it ends, for the log.
+  var reason = "the peer closed the connection"
+
+  init(peer: PeerID, stream: SocketStream, credentials: PeerCredentials, largestBodyBytes: UInt32) {
+    self.peer = peer
+    self.stream = stream
+    self.credentials = credentials
+    decoder = FrameDecoder(direction: .toDaemon, largestBodyBytes: largestBodyBytes)
+  }
+
+  /// Appends a frame as the bridge has put it together.
+  func append(_ frame: OutgoingFrame, _ actions: borrowing ActionBuffer, incoming: UnsafeRawBufferPointer) {
+    stream.output.appendFrame(byteCount: frame.header.frameBytes) { room in
+      guard let start = room.baseAddress else { return }
+      frame.header.store(to: start)
+      actions.withParts(of: frame, incoming: incoming) { prefix, rest in
+        let body = start + FrameHeader.byteCount
+        if let bytes = prefix.baseAddress { body.copyMemory(from: bytes, byteCount: prefix.count) }
+        if let bytes = rest.baseAddress { (body + prefix.count).copyMemory(from: bytes, byteCount: rest.count) }
+      }
+    }
+  }
+}
+
+/// Room for what one read brings: 256 KiB. Belongs to the loop thread.
+final class ReadBuffer {
+  let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: 262_144, alignment: 4_096)
+
+  deinit {
+    bytes.deallocate()
+  }
+}

@@ -1,0 +1,59 @@
+public import HostcallBridge
+
+extension HostcallServer {
+  /// What a server needs to know before it starts.
+  public struct Configuration: Sendable {
+    /// Where it listens: a path of at most 107 bytes. Nil serves this process alone.
+    public var socketPath: String?
+    /// Permissions of the socket's file. Who may write to it may connect.
+    public var socketMode: UInt32 = 0o600
+    /// Connections that may wait to be accepted.
+    public var backlog: Int32 = 1_024
+    /// What must not be exceeded.
+    public var limits = Limits()
+    /// How long running calls may take to end after ``HostcallServer/shutdown()``.
+    public var shutdownGrace: Duration = .seconds(10)
+    /// What is told of what happens; called on the loop thread, so it must be quick.
+    public var onEvent: @Sendable (ServerEvent) -> Void = { _ in }
+
+    /// The defaults, with a socket or without.
+    public init(socketPath: String? = nil) {
+      self.socketPath = socketPath
+    }
+  }
+}
+
+/// Something that an operator may want to read: one line of a log.
+public struct ServerEvent: Sendable {
+  /// How much it matters.
+  public enum Level: Sendable {
+    case debug
+    case info
+    case notice
+    case warning
+    case error
+  }
+
+  /// How much it matters.
+  public let level: Level
+  /// What happened, such as `peer connected`.
+  public let message: String
+  /// What it happened to, in order.
+  public let fields: [(key: String, value: String)]
+
+  init(_ level: Level, _ message: String, _ fields: [(key: String, value: String)] = []) {
+    self.level = level
+    self.message = message
+    self.fields = fields
+  }
+}
+
+/// Why a server cannot start or go on. Reads well on a terminal.
+public struct ServerError: Error, Sendable, CustomStringConvertible {
+  /// What was attempted, what happened, what to do.
+  public let description: String
+
+  init(_ description: String) {
+    self.description = description
+  }
+}

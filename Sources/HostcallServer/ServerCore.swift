@@ -1,0 +1,412 @@
+import Glibc
+import HostcallBridge
+import HostcallFunctions
+import HostcallLoop
+import HostcallWire
+
+/// Joins the bridge and the loop: hands facts to the one, carries out its actions on the other, and holds no rule.
+///
+/// All of it runs on the loop thread, which is its executor; callbacks of the loop enter by `assumeIsolated`.
+///
+/// - `idle`: made, not listening; calls and registrations of this process work. To `serving`, `leaving`.
+/// - `serving`: listens, if it has a path. To `leaving`.
+/// - `leaving`: accepts nobody; the bridge waits for the calls that run. To `lingering`.
+/// - `lingering`: no call is left; peers read what was sent to them. To `ended`.
+/// - `ended`: every connection is closed and the path is free.
+actor ServerCore {
+  enum Phase {
+    case idle
+    case serving
+    case leaving
+    case lingering
+    case ended
+  }
+
+  nonisolated let loop: EventLoop
+  nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
+
+  let configuration: HostcallServer.Configuration
+  var bridge: Bridge
+  var phase = Phase.idle
+  private var actions = ActionBuffer()
+  /// Connections by the place of their peer in the bridge.
+  private var connections: [Connection?] = []
+  private var dirty: [Connection] = []
+  /// Frames for peers in this process, which are handled when the bridge's actions are carried out.
+  private var localFrames: [LocalFrame] = []
+  private var closing: [PeerID] = []
+  /// What has been read is taken apart before the next read, so one buffer serves all connections.
+  private let readBuffer = ReadBuffer()
+  private var place: SocketPlace?
+  private var listener: SocketListener?
+  private var wakeTimer: LoopTimer?
+  private var lingerTimer: LoopTimer?
+  private var turnHook: LoopTurnHook?
+  private var armedMilliseconds: UInt64?
+  private var endWaiters: [CheckedContinuation<Void, Never>] = []
+  private var builtInPeer = PeerID.nobody
+  private var builtIns: [UInt32: BuiltInFunction] = [:]
+  var host: LocalHost
+
+  init(_ configuration: HostcallServer.Configuration, loop: EventLoop) {
+    self.configuration = configuration
+    self.loop = loop
+    let now = loop.nowNanoseconds()
+    var generator = SystemRandomNumberGenerator()
+    let instance = (0..<32).map { _ in String(UInt8.random(in: 0...15, using: &generator), radix: 16) }.joined()
+    bridge = Bridge(
+      limits: configuration.limits,
+      identity: DaemonIdentity(server: "hostcalld/\(HostcallVersion.current)", instance: instance),
+      secret: generator.next(), now: now)
+    let identity = PeerIdentity(userID: getuid(), groupID: getgid(), processID: getpid())
+    guard let builtIn = bridge.peerConnected(identity, isLocal: true, client: "built-in functions", now: now),
+      let host = bridge.peerConnected(identity, isLocal: true, client: "this process", now: now)
+    else { preconditionFailure("a new bridge refuses its own process") }
+    builtInPeer = builtIn
+    self.host = LocalHost(peer: host)
+  }
+
+  // MARK: Starting
+
+  /// Registers the built-in functions and begins to look after time and output. Once, before anything else.
+  func prepare() {
+    turnHook = LoopTurnHook(loop) { [unowned self] in assumeIsolated { $0.endTurn() } }
+    wakeTimer = LoopTimer(loop) { [unowned self] in assumeIsolated { $0.hitTime() } }
+    for (index, function) in BuiltInFunction.allCases.enumerated() {
+      builtIns[UInt32(index + 1)] = function
+      let header = FrameHeader(
+        kind: .register, id: UInt64(index + 1), aux: UInt32(configuration.limits.concurrency))
+      submit(FrameEncoder.encode(header, name: function.rawValue), from: builtInPeer)
+    }
+    settle()
+  }
+
+  /// Takes the path and listens.
+  func listen() throws(ServerError) {
+    guard phase == .idle else { throw ServerError("this server has been started already") }
+    if let path = configuration.socketPath {
+      let place = try SocketPlace.claim(path)
+      let descriptor = try place.listen(backlog: configuration.backlog, mode: configuration.socketMode)
+      do throws(LoopError) {
+        listener = try SocketListener(
+          loop, descriptor: descriptor,
+          onAccept: { [unowned self] descriptor in assumeIsolated { $0.accept(descriptor) } },
+          onFailure: { [unowned self] error in
+            assumeIsolated { $0.report(.warning, "cannot accept connections", [("error", error.description)]) }
+          })
+      } catch {
+        close(descriptor)
+        place.remove()
+        throw ServerError(error.description)
+      }
+      self.place = consume place
+      report(.info, "listening", [("socket", path)])
+    }
+    phase = .serving
+  }
+
+  func handleSignal(_ number: Int32, _ onSignal: @escaping @Sendable () -> Void) throws(ServerError) {
+    do throws(LoopError) {
+      // The loop owns the handle until it stops.
+      _ = try LoopSignal(loop, number: number, onSignal: onSignal)
+    } catch {
+      throw ServerError(error.description)
+    }
+  }
+
+  // MARK: Connections
+
+  private func accept(_ descriptor: Int32) {
+    do throws(LoopError) {
+      let stream = try SocketStream(loop, descriptor: descriptor)
+      do throws(LoopError) {
+        try open(stream, credentials: stream.peerCredentials(), descriptor: descriptor)
+      } catch {
+        stream.close()
+        report(.warning, "connection dropped", [("error", error.description)])
+      }
+    } catch {
+      close(descriptor)
+      report(.warning, "connection dropped", [("error", error.description)])
+    }
+  }
+
+  private func open(_ stream: SocketStream, credentials: PeerCredentials, descriptor: Int32) throws(LoopError) {
+    let identity = PeerIdentity(
+      userID: credentials.userID, groupID: credentials.groupID, processID: credentials.processID)
+    guard let peer = bridge.peerConnected(identity, now: loop.nowNanoseconds()) else {
+      let reason = "the daemon has \(configuration.limits.connections) connections, the most it may have (connections)"
+      let goaway = FrameEncoder.encode(FrameHeader(kind: .goaway, status: .overloaded), payload: reason.utf8)
+      stream.output.appendFrame(byteCount: goaway.count) { $0.copyBytes(from: goaway) }
+      _ = stream.flush()
+      stream.close()
+      return report(.warning, "connection refused", describe(credentials) + [("reason", reason)])
+    }
+    let connection = Connection(
+      peer: peer, stream: stream, credentials: credentials,
+      largestBodyBytes: UInt32(configuration.limits.frameBytes))
+    while connections.count <= Int(peer.slot) { connections.append(nil) }
+    connections[Int(peer.slot)] = connection
+    stream.onReadable = { [unowned self] in assumeIsolated { $0.readable(peer) } }
+    stream.onWritable = { [unowned self] in assumeIsolated { $0.writable(peer) } }
+    stream.onHangUpWhilePaused = { [unowned self] in assumeIsolated { $0.hungUp(peer) } }
+    stream.startReading()
+    report(.debug, "peer connected", describe(credentials))
+  }
+
+  private func connection(_ peer: PeerID) -> Connection? {
+    guard Int(peer.slot) < connections.count, let connection = connections[Int(peer.slot)], connection.peer == peer
+    else { return nil }
+    return connection
+  }
+
+  private func readable(_ peer: PeerID) {
+    guard let connection = connection(peer) else { return }
+    switch connection.stream.read(into: readBuffer.bytes) {
+    case .bytes(let count): take(UnsafeRawBufferPointer(rebasing: readBuffer.bytes[..<count]), from: connection)
+    case .wouldBlock: break
+    case .endOfStream: lose(connection)
+    case .failed(let code):
+      connection.reason = LoopError.text(ofCode: code)
+      lose(connection)
+    }
+    settle()
+  }
+
+  /// Takes frames out of bytes that have come, one after another, and lets the bridge and the loop act on each.
+  private func take(_ bytes: UnsafeRawBufferPointer, from connection: Connection) {
+    let now = loop.nowNanoseconds()
+    var decoder = connection.decoder
+    decoder.begin(bytes)
+    do throws(ProtocolViolation) {
+      while !connection.isClosed, let frame = try decoder.next() {
+        bridge.received(frame, from: connection.peer, now: now, into: &actions)
+        perform(incoming: frame.body)
+      }
+    } catch {
+      bridge.peerBrokeProtocol(connection.peer, error, into: &actions)
+      perform()
+    }
+    decoder.end()
+    connection.decoder = decoder
+  }
+
+  private func writable(_ peer: PeerID) {
+    guard let connection = connection(peer) else { return }
+    flush(connection)
+    settle()
+  }
+
+  private func hungUp(_ peer: PeerID) {
+    guard let connection = connection(peer) else { return }
+    connection.isPaused = false
+    connection.stream.startReading()
+  }
+
+  // MARK: Output
+
+  /// Everything that this turn has brought goes out, one write a peer, and the timer is set for what comes next.
+  private func endTurn() {
+    while let connection = dirty.popLast() {
+      connection.isDirty = false
+      if !connection.isClosed { flush(connection) }
+      if dirty.isEmpty { settle() }
+    }
+    armTimer()
+    if phase == .leaving, bridge.isDrained { linger() }
+    if phase == .lingering, !connections.contains(where: { $0?.stream.output.queuedBytes ?? 0 > 0 }) { end() }
+  }
+
+  private func flush(_ connection: Connection) {
+    if case .failed(let code) = connection.stream.flush() {
+      connection.reason = LoopError.text(ofCode: code)
+      return lose(connection)
+    }
+    let waiting = connection.stream.output.queuedBytes
+    if waiting > configuration.limits.outputBytesBeforeClose {
+      bridge.peerIsStuck(connection.peer, into: &actions)
+    } else if waiting > configuration.limits.outputBytesPerConnection, !connection.isPaused {
+      connection.isPaused = true
+      connection.stream.pauseReading()
+      bridge.peerIsBacklogged(connection.peer)
+    } else if waiting <= configuration.limits.outputBytesPerConnection / 2, connection.isPaused {
+      connection.isPaused = false
+      connection.stream.startReading()
+      bridge.peerCanTakeMore(connection.peer, now: loop.nowNanoseconds(), into: &actions)
+    }
+  }
+
+  /// The connection has ended: the bridge hears of it, with what had not left.
+  private func lose(_ connection: Connection) {
+    guard !connection.isClosed else { return }
+    connection.isClosed = true
+    connections[Int(connection.peer.slot)] = nil
+    let stream = connection.stream
+    bridge.peerIsGone(
+      connection.peer, sentBytes: stream.output.sentBytes, now: loop.nowNanoseconds(), into: &actions
+    ) { end, byteCount in
+      stream.output.withFrame(endingAt: end, byteCount: byteCount) { $0 }
+    }
+    perform()
+    stream.close()
+    listener?.resume()
+    report(.debug, "peer disconnected", describe(connection.credentials) + [("reason", connection.reason)])
+  }
+
+  // MARK: Actions
+
+  /// Hands the bridge a frame of a peer in this process.
+  func submit(_ bytes: [UInt8], from peer: PeerID) {
+    bytes.withUnsafeBytes { bytes in
+      let header = FrameHeader(loading: bytes.baseAddress!)
+      guard let kind = header.kind else { preconditionFailure("a frame of this process has no kind") }
+      let isTooLarge = Int(header.bodyBytes) > configuration.limits.frameBytes
+      let body = UnsafeRawBufferPointer(rebasing: bytes[FrameHeader.byteCount...])
+      let frame = DecodedFrame(
+        header: header, kind: kind, body: isTooLarge ? UnsafeRawBufferPointer(start: nil, count: 0) : body,
+        isTooLarge: isTooLarge)
+      bridge.received(frame, from: peer, now: loop.nowNanoseconds(), into: &actions)
+      perform(incoming: frame.body)
+    }
+  }
+
+  /// Carries out what the bridge has asked for. `incoming` is the body of the frame that was handed in.
+  private func perform(incoming: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)) {
+    if actions.isEmpty { return }
+    for action in actions.actions {
+      switch action {
+      case .send(let frame): deliver(frame, incoming: incoming)
+      case .close(let peer): closing.append(peer)
+      }
+    }
+    actions.removeAll()
+  }
+
+  private func deliver(_ frame: OutgoingFrame, incoming: UnsafeRawBufferPointer) {
+    guard let connection = connection(frame.peer) else {
+      if frame.peer == host.peer || frame.peer == builtInPeer {
+        localFrames.append(LocalFrame(frame, actions, incoming: incoming))
+      }
+      return
+    }
+    connection.append(frame, actions, incoming: incoming)
+    if frame.header.kindByte == FrameKind.goaway.rawValue, frame.header.status != .shuttingDown {
+      noteGoaway(frame, connection, incoming)
+    }
+    if !connection.isDirty {
+      connection.isDirty = true
+      dirty.append(connection)
+    }
+  }
+
+  private func noteGoaway(_ frame: OutgoingFrame, _ connection: Connection, _ incoming: UnsafeRawBufferPointer) {
+    actions.withParts(of: frame, incoming: incoming) { prefix, _ in
+      connection.reason = String(decoding: prefix, as: UTF8.self)
+    }
+    report(
+      .notice, "peer refused",
+      describe(connection.credentials) + [("status", "\(frame.header.status)"), ("reason", connection.reason)])
+  }
+
+  /// Handles what carrying out actions has led to, until nothing is left.
+  func settle() {
+    perform()
+    while !localFrames.isEmpty || !closing.isEmpty {
+      for peer in closing {
+        guard let connection = connection(peer) else { continue }
+        _ = connection.stream.flush()
+        lose(connection)
+      }
+      closing.removeAll(keepingCapacity: true)
+      let frames = localFrames
+      localFrames.removeAll(keepingCapacity: true)
+      for frame in frames { receive(frame) }
+    }
+  }
+
+  private func receive(_ frame: LocalFrame) {
+    if frame.peer == host.peer { return hostReceived(frame) }
+    guard frame.header.kind == .invoke, let function = builtIns[frame.header.function] else { return }
+    let now = loop.nowNanoseconds()
+    let reply = frame.withDecoded { function.reply(to: $0, bridge: bridge, now: now) }
+    let header = FrameHeader(kind: .complete, encoding: reply.encoding, id: frame.header.id)
+    submit(FrameEncoder.encode(header, payload: reply.payload), from: builtInPeer)
+  }
+
+  // MARK: Time
+
+  private func armTimer() {
+    guard let wake = bridge.nextWakeMilliseconds() else { return }
+    if let armedMilliseconds, armedMilliseconds <= wake { return }
+    armedMilliseconds = wake
+    let now = loop.nowNanoseconds() / 1_000_000
+    wakeTimer?.schedule(afterMilliseconds: wake > now ? wake - now : 0)
+  }
+
+  private func hitTime() {
+    armedMilliseconds = nil
+    bridge.hitTime(now: loop.nowNanoseconds(), into: &actions)
+    settle()
+  }
+
+  // MARK: Leaving
+
+  /// Stops listening and begins to wait for the calls that run.
+  func leave(grace: Duration) {
+    guard phase == .idle || phase == .serving else { return }
+    phase = .leaving
+    listener?.close()
+    listener = nil
+    let milliseconds = UInt32(clamping: TimeoutRules.milliseconds(grace))
+    report(.info, "shutting down", [("grace-ms", "\(milliseconds)")])
+    bridge.stop(graceMilliseconds: milliseconds, now: loop.nowNanoseconds(), into: &actions)
+    settle()
+  }
+
+  /// Waits for nothing any more.
+  func leaveNow() {
+    leave(grace: .zero)
+    guard phase == .leaving else { return }
+    bridge.endGrace(now: loop.nowNanoseconds(), into: &actions)
+    settle()
+  }
+
+  private func linger() {
+    phase = .lingering
+    let timer = LoopTimer(loop) { [unowned self] in assumeIsolated { $0.end() } }
+    timer.schedule(afterMilliseconds: UInt64(configuration.limits.lingerMilliseconds))
+    lingerTimer = timer
+  }
+
+  private func end() {
+    guard phase == .lingering else { return }
+    for connection in connections.compactMap({ $0 }) {
+      connection.reason = "the daemon stopped"
+      lose(connection)
+    }
+    settle()
+    hostEnds()
+    place?.remove()
+    place = nil
+    phase = .ended
+    report(.info, "stopped")
+    for waiter in endWaiters { waiter.resume() }
+    endWaiters = []
+  }
+
+  /// Returns when the server has ended.
+  func waitUntilEnded() async {
+    guard phase != .ended else { return }
+    await withCheckedContinuation { endWaiters.append($0) }
+  }
+
+  // MARK: Reporting
+
+  func report(_ level: ServerEvent.Level, _ message: String, _ fields: [(key: String, value: String)] = []) {
+    configuration.onEvent(ServerEvent(level, message, fields))
+  }
+
+  private func describe(_ credentials: PeerCredentials) -> [(key: String, value: String)] {
+    [("uid", "\(credentials.userID)"), ("pid", "\(credentials.processID)")]
+  }
+}

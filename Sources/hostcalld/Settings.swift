@@ -1,0 +1,85 @@
+import Glibc
+import HostcallServer
+import Logging
+import TOMLKit
+
+/// What the configuration file may say, with a default for every key.
+struct Settings {
+  var socketPath: String?
+  var socketMode: UInt32 = 0o600
+  var shutdownGraceMilliseconds = 10_000
+  var logLevel = Logger.Level.info
+  var limits = Limits()
+
+  /// Reads a file; nil gives the defaults.
+  static func read(_ path: String?) throws(SettingsError) -> Settings {
+    guard let path else { return Settings() }
+    return try Settings(text: SettingsFile.text(of: path), path: path)
+  }
+
+  /// Takes the text of a file whose name is `path`.
+  init(text: String, path: String) throws(SettingsError) {
+    let file = try SettingsFile(text: text, path: path)
+    try file.forEach { (key: String, value: any TOMLValueConvertible) throws(SettingsError) in
+      try take(key, value, file)
+    }
+    if limits.outputBytesBeforeClose <= limits.outputBytesPerConnection {
+      throw SettingsError(
+        "\(path): limits.output-bytes-before-close is \(limits.outputBytesBeforeClose), not above "
+          + "limits.output-bytes-per-connection, \(limits.outputBytesPerConnection)")
+    }
+  }
+
+  init() {}
+
+  private mutating func take(_ key: String, _ value: any TOMLValueConvertible, _ file: SettingsFile)
+    throws(SettingsError)
+  {
+    switch key {
+    case "server.socket":
+      guard let path = value.string, !path.isEmpty else { throw file.wrong(key, "a path in quotes") }
+      socketPath = path
+    case "server.socket-mode":
+      guard let mode = value.string.flatMap({ UInt32($0, radix: 8) }), mode <= 0o777 else {
+        throw file.wrong(key, "permissions in quotes, such as \"0660\"")
+      }
+      socketMode = mode
+    case "server.shutdown-grace-milliseconds":
+      shutdownGraceMilliseconds = try file.number(key, value, 0...3_600_000)
+    case "log.level":
+      guard let level = value.string.flatMap(Logger.Level.init(rawValue:)) else {
+        throw file.wrong(key, "trace, debug, info, notice, warning, error or critical, in quotes")
+      }
+      logLevel = level
+    default:
+      guard let limit = Limits.keys.first(where: { key == "limits.\($0.name)" }) else {
+        throw file.unknown(key, known: Self.knownKeys)
+      }
+      limits[keyPath: limit.keyPath] = try file.number(key, value, limit.range)
+    }
+  }
+
+  private static let knownKeys =
+    ["server.socket", "server.socket-mode", "server.shutdown-grace-milliseconds", "log.level"]
+    + Limits.keys.map { "limits.\($0.name)" }
+
+  /// All keys with the values that hold, as a configuration file.
+  func description(socketPath: String) -> String {
+    var lines = [
+      "[server]", "socket = \"\(socketPath)\"", "socket-mode = \"0\(String(socketMode, radix: 8))\"",
+      "shutdown-grace-milliseconds = \(shutdownGraceMilliseconds)", "", "[log]", "level = \"\(logLevel)\"", "",
+      "[limits]",
+    ]
+    for key in Limits.keys { lines.append("\(key.name) = \(limits[keyPath: key.keyPath])") }
+    return lines.joined(separator: "\n") + "\n"
+  }
+}
+
+/// A configuration that cannot be used. Says which file, which line, what is wrong and what would be right.
+struct SettingsError: Error, CustomStringConvertible {
+  let description: String
+
+  init(_ description: String) {
+    self.description = description
+  }
+}

@@ -1,0 +1,118 @@
+import Glibc
+import TOMLKit
+
+/// A parsed configuration file that knows on which line each key stands.
+struct SettingsFile {
+  private let table: TOMLTable
+  private let lines: [String: Int]
+  private let path: String
+
+  init(text: String, path: String) throws(SettingsError) {
+    self.path = path
+    lines = Self.lines(in: text)
+    do {
+      table = try TOMLTable(string: text)
+    } catch let error as TOMLParseError {
+      throw SettingsError("\(path):\(error.source.begin.line): this is not TOML: \(error.description)")
+    } catch {
+      throw SettingsError("\(path): this is not TOML: \(error)")
+    }
+  }
+
+  /// The text of a file.
+  static func text(of path: String) throws(SettingsError) -> String {
+    guard let file = fopen(path, "r") else { throw cannotRead(path, errno) }
+    defer { fclose(file) }
+    var bytes: [UInt8] = []
+    var piece = [UInt8](repeating: 0, count: 65_536)
+    while true {
+      let count = fread(&piece, 1, piece.count, file)
+      if count == 0 { break }
+      bytes.append(contentsOf: piece[..<count])
+      guard bytes.count <= 1_048_576 else {
+        throw SettingsError("cannot read the configuration \(path): it is larger than 1 MiB")
+      }
+    }
+    if ferror(file) != 0 { throw cannotRead(path, errno) }
+    guard let text = String(validating: bytes, as: UTF8.self) else {
+      throw SettingsError("cannot read the configuration \(path): it is not UTF-8")
+    }
+    return text
+  }
+
+  /// Gives each value with its full key, such as `limits.connections`, in order of line.
+  func forEach(
+    _ use: (_ key: String, _ value: any TOMLValueConvertible) throws(SettingsError) -> Void
+  ) throws(SettingsError) {
+    var found: [(key: String, value: any TOMLValueConvertible)] = []
+    for key in table.keys {
+      guard let value = table[key] else { continue }
+      guard let section = value.table else {
+        found.append((key, value))
+        continue
+      }
+      if section.isEmpty { found.append((key, value)) }
+      for inner in section.keys {
+        if let value = section[inner] { found.append(("\(key).\(inner)", value)) }
+      }
+    }
+    let known = ["server", "log", "limits"]
+    found.removeAll { known.contains($0.key) && $0.value.table != nil }
+    for (key, value) in found.sorted(by: { (lines[$0.key] ?? 0, $0.key) < (lines[$1.key] ?? 0, $1.key) }) {
+      try use(key, value)
+    }
+  }
+
+  /// A whole number in a range.
+  func number(
+    _ key: String, _ value: any TOMLValueConvertible, _ range: ClosedRange<Int>
+  ) throws(SettingsError) -> Int {
+    guard value.type == .int, let number = value.int, range.contains(number) else {
+      throw wrong(key, "a whole number from \(range.lowerBound) to \(range.upperBound)")
+    }
+    return number
+  }
+
+  /// A value that cannot be.
+  func wrong(_ key: String, _ wanted: String) -> SettingsError {
+    SettingsError("\(place(key)): \(key) must be \(wanted)")
+  }
+
+  /// A key that means nothing.
+  func unknown(_ key: String, known: [String]) -> SettingsError {
+    let similar = known.filter {
+      $0.hasSuffix(".\(key)") || $0.split(separator: ".").last == key.split(separator: ".").last
+    }
+    let advice = similar.first.map { "did you mean \($0)?" } ?? "hostcalld --check-config lists all keys"
+    return SettingsError("\(place(key)): unknown key \(key) (\(advice))")
+  }
+
+  private func place(_ key: String) -> String {
+    lines[key].map { "\(path):\($0)" } ?? path
+  }
+
+  /// On which line each full key stands. TOML's parser does not say, so the lines are read once more.
+  private static func lines(in text: String) -> [String: Int] {
+    var lines: [String: Int] = [:]
+    var section = ""
+    for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+      let line = line.drop { $0.isWhitespace }
+      if line.hasPrefix("["), let end = line.firstIndex(of: "]") {
+        section = name(line[line.index(after: line.startIndex)..<end])
+        lines[section] = index + 1
+      } else if !line.hasPrefix("#"), let equals = line.firstIndex(of: "=") {
+        let key = name(line[..<equals])
+        lines[section.isEmpty ? key : "\(section).\(key)"] = index + 1
+      }
+    }
+    return lines
+  }
+
+  private static func name(_ text: Substring) -> String {
+    String(text.filter { !$0.isWhitespace && $0 != "\"" && $0 != "'" && $0 != "[" })
+  }
+
+  private static func cannotRead(_ path: String, _ code: Int32) -> SettingsError {
+    SettingsError("cannot read the configuration \(path): \(String(cString: strerror(code)).lowercased())")
+  }
+}
