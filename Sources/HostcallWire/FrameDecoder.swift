@@ -1,4 +1,6 @@
-/// One frame that the decoder has found and checked. `body` is valid until the decoder is asked for the next one.
+/// One frame that the decoder has found and checked.
+///
+/// `body` is valid until the decoder is asked for the next one.
 package struct DecodedFrame {
   package let header: FrameHeader
   package let kind: FrameKind
@@ -15,20 +17,28 @@ package struct DecodedFrame {
     self.isTooLarge = isTooLarge
   }
 
+  // Where the frame is too large, its header tells sizes of parts that are not there.
+
   @inlinable
   package var name: UnsafeRawBufferPointer {
-    UnsafeRawBufferPointer(rebasing: body[..<Int(header.nameBytes)])
+    isTooLarge ? body : UnsafeRawBufferPointer(rebasing: body[..<nameEnd])
   }
 
   @inlinable
   package var metadata: UnsafeRawBufferPointer {
-    UnsafeRawBufferPointer(rebasing: body[Int(header.nameBytes)..<(Int(header.nameBytes) + Int(header.metadataBytes))])
+    isTooLarge ? body : UnsafeRawBufferPointer(rebasing: body[nameEnd..<metadataEnd])
   }
 
   @inlinable
   package var payload: UnsafeRawBufferPointer {
-    UnsafeRawBufferPointer(rebasing: body[(Int(header.nameBytes) + Int(header.metadataBytes))...])
+    isTooLarge ? body : UnsafeRawBufferPointer(rebasing: body[metadataEnd...])
   }
+
+  @inlinable
+  var nameEnd: Int { Int(header.nameBytes) }
+
+  @inlinable
+  var metadataEnd: Int { nameEnd + Int(header.metadataBytes) }
 }
 
 /// Takes the bytes of one connection in any fragmentation and gives back whole, checked frames (protocol sections 2
@@ -68,8 +78,9 @@ package struct FrameDecoder {
     position = 0
   }
 
-  /// The next whole frame, or nil where more bytes are needed. After an error the connection cannot be decoded any
-  /// further.
+  /// The next whole frame, or nil where more bytes are needed.
+  ///
+  /// After an error the connection cannot be decoded any further.
   package mutating func next() throws(ProtocolViolation) -> DecodedFrame? {
     if kept != nil || bytesToSkip > 0 {
       if let frame = try finishKept() { return frame }
@@ -159,7 +170,9 @@ package struct FrameDecoder {
   }
 }
 
-/// The bytes of a frame that came in pieces. It doubles as bytes come, so that a length field alone costs nothing.
+/// The bytes of a frame that came in pieces.
+///
+/// It doubles as bytes come, so that a length field alone costs nothing.
 private final class FrameBytes {
   private(set) var start: UnsafeMutableRawPointer
   private(set) var count = 0

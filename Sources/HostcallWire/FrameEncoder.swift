@@ -1,6 +1,8 @@
 /// Puts frames together (protocol section 2).
 package enum FrameEncoder {
-  /// The bytes of one frame. The sizes in `header` are filled in; name, metadata and payload must keep their rules,
+  /// The bytes of one frame.
+  ///
+  /// The sizes in `header` are filled in; name, metadata and payload must keep their rules,
   /// which the receiver checks.
   package static func encode(
     _ header: FrameHeader, name: String = "", metadata: Metadata = [:], payload: some Collection<UInt8> = []
@@ -19,7 +21,11 @@ package enum FrameEncoder {
     header.nameBytes = UInt16(name.utf8.count)
     header.metadataBytes = UInt16(metadata.encodedBytes)
     header.bodyBytes = UInt32(name.utf8.count + metadata.encodedBytes + payload.count)
-    bytes.reserveCapacity(bytes.count + header.frameBytes)
+    let neededBytes = bytes.count + header.frameBytes
+    if neededBytes > bytes.capacity {
+      // Room for exactly this frame would move everything again with the next one.
+      bytes.reserveCapacity(max(neededBytes, 2 * bytes.capacity))
+    }
     withUnsafeBytes(of: header) { bytes.append(contentsOf: $0) }
     bytes.append(contentsOf: name.utf8)
     metadata.encode(into: &bytes)

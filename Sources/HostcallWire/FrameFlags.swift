@@ -30,6 +30,14 @@ package struct FrameFlags: OptionSet, Sendable, BitwiseCopyable {
   package static var fromWorker: FrameFlags { FrameFlags(rawValue: 0x40) }
 }
 
+extension FrameFlags {
+  /// Whether the one flag is set; a single bit test, where `contains` goes through the protocol of sets.
+  @inlinable
+  package func has(_ flag: FrameFlags) -> Bool {
+    rawValue & flag.rawValue != 0
+  }
+}
+
 extension FrameFlags: CustomStringConvertible {
   /// The protocol's names of the flags, joined by `|`.
   package var description: String {

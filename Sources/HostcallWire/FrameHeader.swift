@@ -16,9 +16,13 @@ package struct FrameHeader: Sendable, BitwiseCopyable, Equatable {
   package var status: Status
   /// A request id or a correlation id, by kind.
   package var id: UInt64
-  /// A function handle, by kind; 0 where there is none. In RESULT the lower half of ``call``.
+  /// A function handle, by kind; 0 where there is none.
+  ///
+  /// In RESULT the lower half of ``call``.
   package var function: UInt32
-  /// Milliseconds, by kind. In RESULT the upper half of ``call``.
+  /// Milliseconds, by kind.
+  ///
+  /// In RESULT the upper half of ``call``.
   package var timeoutMilliseconds: UInt32
   /// Bytes of name at the start of the body.
   package var nameBytes: UInt16

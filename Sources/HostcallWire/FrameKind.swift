@@ -73,13 +73,14 @@ extension FrameKind {
   /// The flags that have a meaning for the kind (protocol section 5).
   @inlinable
   package var allowedFlags: FrameFlags {
+    // As bits: a set literal is put together anew each time, and this is asked for each frame.
     switch self {
-    case .call: [.open, .noReply, .idempotent, .descriptors, .wait]
-    case .invoke: [.open, .idempotent, .descriptors]
-    case .complete: [.descriptors]
-    case .result: [.descriptors, .fromWorker]
-    case .item: [.last]
-    default: []
+    case .call: FrameFlags(rawValue: 0x3d)
+    case .invoke: FrameFlags(rawValue: 0x19)
+    case .complete: .descriptors
+    case .result: FrameFlags(rawValue: 0x50)
+    case .item: .last
+    default: FrameFlags(rawValue: 0)
     }
   }
 
@@ -103,7 +104,7 @@ extension FrameKind {
 
   /// What the name at the start of the body has to be.
   package enum NameRule: Sendable {
-    /// The kind has no name; one that comes anyway is passed over.
+    /// The kind has no name; one that comes anyway is passed over, but malformed it is refused as everywhere.
     case unused
     /// A name, no pattern.
     case name

@@ -10,7 +10,13 @@ package enum FrameRules {
       throw violation("\(kind) is not for this side to send")
     }
     guard header.partsFit else { throw partsDoNotFit(header, kind) }
-    guard header.flags.isSubset(of: kind.allowedFlags) else { throw unknownFlags(header, kind) }
+    guard header.nameBytes <= ProtocolConstants.longestNameBytes else {
+      throw violation("\(kind) has a name of \(header.nameBytes) bytes, 255 are the most")
+    }
+    if header.nameBytes == 0, kind.nameRule == .name || kind.nameRule == .nameOrPattern {
+      throw violation("\(kind) has no name")
+    }
+    guard header.flags.rawValue & ~kind.allowedFlags.rawValue == 0 else { throw unknownFlags(header, kind) }
     guard header.encoding.isAssigned else {
       throw violation("\(kind) has the reserved encoding \(header.encoding.rawValue)")
     }
@@ -19,7 +25,9 @@ package enum FrameRules {
     case .call:
       if (header.function == 0) == (header.nameBytes == 0) { throw nameOrHandle(header) }
     case .hello:
-      guard header.id == FrameHeader.helloID else { throw violation("HELLO does not carry the bytes HOSTCALL as its id") }
+      guard header.id == FrameHeader.helloID else {
+        throw violation("HELLO does not carry the bytes HOSTCALL as its id")
+      }
       guard header.function <= header.aux else {
         throw violation("HELLO says lowest version \(header.function), above its highest, \(header.aux)")
       }
@@ -31,12 +39,12 @@ package enum FrameRules {
       guard header.status.isAllowedInCompletion else {
         throw violation("COMPLETE has the status \(header.status), which a worker may not use")
       }
-    case .goaway, .welcome, .result, .cancel, .rejected:
-      guard header.status.isAssigned else {
-        throw violation("\(kind) has the reserved status \(header.status.rawValue)")
-      }
     default: break
     }
+    // What a worker may use reaches its caller, the unnamed 9 among them.
+    let isStatusKnown =
+      header.status.isAssigned || (kind == .result || kind == .complete) && header.status.isAllowedInCompletion
+    guard isStatusKnown else { throw violation("\(kind) has the reserved status \(header.status.rawValue)") }
     return kind
   }
 
@@ -59,7 +67,7 @@ package enum FrameRules {
   ) throws(ProtocolViolation) {
     let nameIsRight =
       switch kind.nameRule {
-      case .unused: true
+      case .unused: name.isEmpty || NameRules.isName(name) || NameRules.isPattern(name)
       case .name: NameRules.isName(name)
       case .nameOrPattern: NameRules.isName(name) || NameRules.isPattern(name)
       case .optionalName: name.isEmpty || NameRules.isName(name)

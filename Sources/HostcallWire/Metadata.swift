@@ -15,6 +15,9 @@ public struct Metadata: Sendable, Equatable {
       self.key = key
       self.value = value
     }
+
+    /// Bytes of it on the wire.
+    package var encodedBytes: Int { 3 + key.utf8.count + value.utf8.count }
   }
 
   /// The entries, no key twice.
@@ -26,7 +29,9 @@ public struct Metadata: Sendable, Equatable {
   /// Whether there is no entry.
   public var isEmpty: Bool { entries.isEmpty }
 
-  /// The value for a key. Setting nil removes it; what the rules of keys and values refuse must go through
+  /// The value for a key.
+  ///
+  /// Setting nil removes it; what the rules of keys and values refuse must go through
   /// ``set(_:to:)``, here it is a programmer's mistake.
   public subscript(key: String) -> String? {
     get { entries.first { $0.key == key }?.value }
@@ -43,7 +48,7 @@ public struct Metadata: Sendable, Equatable {
     }
   }
 
-  /// Sets a value, after a check of key and value; throws ``MetadataError``.
+  /// Sets a value, after a check of key and value; throws ``MetadataError`` and then leaves everything as it was.
   public mutating func set(_ key: String, to value: String) throws(MetadataError) {
     var checkedKey = key
     guard checkedKey.withUTF8({ MetadataRules.isKey(UnsafeRawBufferPointer($0)) }) else {
@@ -53,20 +58,21 @@ public struct Metadata: Sendable, Equatable {
       throw MetadataError(reason: "the metadata value of “\(key)” is longer than 65,535 bytes or contains a NUL")
     }
     let entry = Entry(key: key, value: value)
-    if let place = entries.firstIndex(where: { $0.key == key }) {
+    let place = entries.firstIndex { $0.key == key }
+    let replacedBytes = place.map { entries[$0].encodedBytes } ?? 0
+    guard encodedBytes - replacedBytes + entry.encodedBytes <= UInt16.max else {
+      throw MetadataError(reason: "metadata of more than 65,535 bytes in all does not fit into a frame")
+    }
+    if let place {
       entries[place] = entry
     } else {
       entries.append(entry)
-    }
-    guard encodedBytes <= UInt16.max else {
-      entries.removeAll { $0.key == key }
-      throw MetadataError(reason: "metadata of more than 65,535 bytes in all does not fit into a frame")
     }
   }
 
   /// Bytes of it on the wire.
   package var encodedBytes: Int {
-    entries.reduce(0) { $0 + 3 + $1.key.utf8.count + $1.value.utf8.count }
+    entries.reduce(0) { $0 + $1.encodedBytes }
   }
 
   /// Reads metadata that ``MetadataRules`` has found well-formed.

@@ -51,10 +51,12 @@ package enum MetadataRules {
     bytes.starts(with: ProtocolConstants.reservedKeyPrefix.utf8)
   }
 
-  /// What is wrong with the metadata, nil where nothing is. Its time grows with `n log n` of the bytes at most.
+  /// What is wrong with the metadata, nil where nothing is.
+  ///
+  /// Its time grows with `n log n` of the bytes at most.
   package static func violation(in bytes: UnsafeRawBufferPointer, direction: FrameDirection) -> String? {
     var reader = MetadataReader(bytes)
-    var keys = KeySet()
+    var keys = MetadataKeySet(of: bytes)
     while let (key, value) = reader.next() {
       guard isKey(key) else { return "a metadata key is not 1 to 64 of the characters a-z 0-9 -" }
       if direction == .toDaemon, isReservedKey(key) {
@@ -73,32 +75,5 @@ package enum MetadataRules {
   private static func isText(_ bytes: UnsafeRawBufferPointer) -> Bool {
     if bytes.contains(0) { return false }
     return (try? UTF8Span(validating: Span(_unsafeElements: bytes.assumingMemoryBound(to: UInt8.self)))) != nil
-  }
-}
-
-/// The keys that one frame has shown so far. A few are compared one by one, without allocation; many go into a set, so
-/// that a frame full of tiny entries cannot cost the square of its size.
-private struct KeySet {
-  private var first: UnsafeRawBufferPointer?
-  private var few: [UnsafeRawBufferPointer] = []
-  private var many: Set<[UInt8]> = []
-  private static let fewAtMost = 16
-
-  /// Adds a key; false if it was there.
-  mutating func insert(_ key: UnsafeRawBufferPointer) -> Bool {
-    guard let first else {
-      self.first = key
-      return true
-    }
-    guard !first.elementsEqual(key) else { return false }
-    if few.count < Self.fewAtMost {
-      guard !few.contains(where: { $0.elementsEqual(key) }) else { return false }
-      few.append(key)
-      return true
-    }
-    if many.isEmpty {
-      many = Set(few.map(Array.init))
-    }
-    return many.insert(Array(key)).inserted
   }
 }

@@ -1,4 +1,6 @@
-/// What the bytes of a payload are (protocol section 2). The daemon passes it on and never looks inside.
+/// What the bytes of a payload are (protocol section 2).
+///
+/// The daemon passes it on and never looks inside.
 public struct PayloadEncoding: RawRepresentable, Hashable, Sendable, BitwiseCopyable {
   /// The byte on the wire.
   public let rawValue: UInt8
