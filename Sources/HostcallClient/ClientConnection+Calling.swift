@@ -1,0 +1,135 @@
+import HostcallFunctions
+import HostcallLoop
+import HostcallWire
+
+// Requests to the daemon and what they come to.
+extension ClientConnection {
+  /// A call begins.
+  ///
+  /// It ends exactly once, by `OutgoingCall.end`.
+  func begin(_ call: OutgoingCall, _ continuation: CheckedContinuation<OutgoingCall.Outcome, Never>) {
+    call.begin(continuation)
+    if case .cancelledEarly = call.state {
+      return call.fail(HostcallError(.status(.cancelled), message: "the task was cancelled before the call was sent"))
+    }
+    submit(.call(call))
+  }
+
+  /// The task of a call was cancelled.
+  ///
+  /// A call under way ends with the daemon's RESULT, which comes at once.
+  func cancel(_ call: OutgoingCall) {
+    switch call.state {
+    case .new: call.state = .cancelledEarly
+    case .waiting:
+      call.fail(HostcallError(.status(.cancelled), message: "the task was cancelled before the call was sent"))
+    case .sent(let requestID): link?.append(FrameHeader(kind: .cancel, id: requestID))
+    case .cancelledEarly, .ended: break
+    }
+  }
+
+  /// Sends a request, or has it wait for the connection, or refuses it.
+  func submit(_ request: ClientRequest) {
+    switch phase {
+    case .ready:
+      if let link { transmit(request, link) }
+    case .connecting: wait(request)
+    case .idle, .backingOff:
+      wait(request)
+      beginConnecting()
+    case .leaving:
+      request.fail(
+        HostcallError(.status(.shuttingDown), origin: .daemon, message: "it is stopping and takes nothing new"))
+    case .shuttingDown:
+      if case .call(let call) = request, call.parameters.isInsideHandler, let link {
+        transmit(request, link)
+      } else {
+        request.fail(HostcallError(.closed, message: "this client is shutting down"))
+      }
+    case .closed: request.fail(closedError)
+    }
+  }
+
+  private func wait(_ request: ClientRequest) {
+    if case .call(let call) = request { call.state = .waiting }
+    waiting.append(request)
+  }
+
+  /// Writes a request's frame.
+  func transmit(_ request: ClientRequest, _ link: ClientLink) {
+    switch request {
+    case .call(let call): transmitCall(call, link)
+    case .register(let record): transmitRegistration(record, link)
+    case .unregister(_, let handle, _):
+      let id = nextRequestID()
+      link.requests[id] = request
+      link.append(FrameHeader(kind: .unregister, id: id, function: handle))
+    }
+  }
+
+  private func transmitCall(_ call: OutgoingCall, _ link: ClientLink) {
+    if case .ended = call.state { return }
+    guard let timeout = call.parameters.timeoutMilliseconds() else {
+      return call.fail(HostcallError(.status(.timeout), message: "no time was left when it was to be sent"))
+    }
+    let bytes = call.function.utf8.count + call.parameters.metadata.encodedBytes + call.payload.count
+    guard bytes <= link.largestOutgoingBytes else {
+      return call.fail(
+        HostcallError(
+          .status(.tooLarge),
+          message: "the call has \(bytes) bytes, and the daemon takes \(link.largestOutgoingBytes) at most (max-frame)")
+      )
+    }
+    let queued = link.stream.output.queuedBytes
+    guard queued == 0 || queued + bytes <= configuration.largestQueueBytes else {
+      return call.fail(
+        HostcallError(
+          .status(.overloaded),
+          message: "\(queued) bytes wait for a daemon that does not read, and \(configuration.largestQueueBytes) may "
+            + "(largestQueueBytes)"))
+    }
+    let id = nextRequestID()
+    let header = FrameHeader(
+      kind: .call, flags: call.parameters.flags, encoding: call.parameters.encoding, id: id,
+      timeoutMilliseconds: timeout)
+    link.append(header, name: call.function, metadata: call.parameters.metadata, payload: call.payload)
+    if call.parameters.flags.contains(.noReply) {
+      call.end(.success(HostcallResponse(payload: [])))
+    } else {
+      call.state = .sent(requestID: id)
+      call.payload = []
+      link.requests[id] = .call(call)
+    }
+  }
+
+  /// RESULT has come.
+  func receiveResult(_ frame: DecodedFrame, _ link: ClientLink) throws(ProtocolViolation) {
+    guard let request = link.requests.removeValue(forKey: frame.header.id) else {
+      throw ProtocolViolation("RESULT for the request \(frame.header.id), which is not outstanding")
+    }
+    switch request {
+    case .call(let call): finish(call, frame)
+    case .register(let record): try finishRegistering(record, frame, link)
+    case .unregister(_, let handle, let continuation):
+      link.functions[handle] = nil
+      continuation?.resume(returning: frame.header.status == .ok ? nil : HostcallError(frame, function: nil))
+    }
+  }
+
+  private func finish(_ call: OutgoingCall, _ frame: DecodedFrame) {
+    let header = frame.header
+    let correlationID = header.call == 0 ? nil : header.call
+    if frame.isTooLarge {
+      call.fail(
+        HostcallError(
+          .status(.tooLarge), correlationID: correlationID,
+          message:
+            "the result has \(header.bodyBytes) bytes, and this client takes \(configuration.largestFrameBytes) at "
+            + "most (largestFrameBytes)"))
+    } else if header.status == .ok {
+      call.end(.success(HostcallResponse(frame)))
+    } else {
+      call.fail(HostcallError(frame, function: call.function))
+    }
+  }
+}

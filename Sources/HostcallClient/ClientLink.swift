@@ -1,0 +1,114 @@
+import HostcallFunctions
+import HostcallLoop
+import HostcallWire
+
+/// One connection to the daemon, from connecting to its end, with everything that ends with it.
+///
+/// Thread: the loop thread; it belongs to the actor `ClientConnection`, which makes a new one for each connection.
+final class ClientLink {
+  /// What an INVOKE has become.
+  ///
+  /// It leaves when its COMPLETE is written.
+  struct Running {
+    let invocation: HostcallInvocation
+    let record: RegistrationRecord
+    /// The handler's task, nil for those that complete by themselves.
+    var task: Task<Void, Never>?
+    /// Whether CANCEL came: the call has ended, and an outcome reaches nobody.
+    var wasCancelled = false
+  }
+
+  /// What a PING was sent for.
+  enum Ping {
+    /// The user wants to know how long it takes.
+    case user(sent: ContinuousClock.Instant, CheckedContinuation<Result<Duration, HostcallError>, Never>)
+    /// To know that the daemon has seen our GOAWAY.
+    case goawayWasSeen
+    /// To know that the daemon lives.
+    case liveness
+  }
+
+  /// Grows from one connection of the client to the next.
+  let number: UInt64
+  let stream: SocketStream
+  var decoder: FrameDecoder
+  /// What the daemon said; nil until it did.
+  var welcome: Welcome?
+  /// When it did.
+  var readySince: ContinuousClock.Instant?
+
+  /// Requests without a RESULT, by request id.
+  var requests: [UInt64: ClientRequest] = [:]
+  var pings: [UInt64: Ping] = [:]
+  /// INVOKEs without a COMPLETE, by correlation id.
+  var running: [UInt64: Running] = [:]
+  /// Registrations by the handle that the daemon gave them on this connection.
+  var functions: [UInt32: RegistrationRecord] = [:]
+
+  /// Whether something was written since the last flush.
+  var needsFlush = false
+  /// Whether anything came since the liveness timer last fired.
+  var wasHeard = true
+  /// Whether the daemon has seen our GOAWAY, so that no INVOKE can be on its way.
+  var goawayWasSeen = false
+
+  init(number: UInt64, stream: SocketStream, largestBodyBytes: UInt32) {
+    self.number = number
+    self.stream = stream
+    decoder = FrameDecoder(direction: .toPeer, largestBodyBytes: largestBodyBytes)
+  }
+
+  /// Whether nothing waits for anything on this connection.
+  var isIdle: Bool { requests.isEmpty && running.isEmpty }
+
+  /// Writes one frame into the output; it leaves with the next flush.
+  func append(
+    _ header: FrameHeader, name: String = "", metadata: Metadata = [:], payload: ArraySlice<UInt8> = []
+  ) {
+    var header = header
+    var encodedMetadata: [UInt8] = []
+    if !metadata.isEmpty { metadata.encode(into: &encodedMetadata) }
+    let nameBytes = name.utf8.count
+    header.nameBytes = UInt16(nameBytes)
+    header.metadataBytes = UInt16(encodedMetadata.count)
+    header.bodyBytes = UInt32(nameBytes + encodedMetadata.count + payload.count)
+    stream.output.appendFrame(byteCount: header.frameBytes) { frame in
+      guard let start = frame.baseAddress else { return }
+      header.store(to: start)
+      var position = FrameHeader.byteCount
+      func put(_ bytes: some Collection<UInt8>, count: Int) {
+        guard count > 0 else { return }
+        UnsafeMutableRawBufferPointer(rebasing: frame[position..<(position + count)]).copyBytes(from: bytes)
+        position += count
+      }
+      put(name.utf8, count: nameBytes)
+      put(encodedMetadata, count: encodedMetadata.count)
+      put(payload, count: payload.count)
+    }
+    needsFlush = true
+  }
+
+  /// Bytes of the largest body that may be sent.
+  var largestOutgoingBytes: Int { Int(welcome?.largestBodyBytes ?? 0) }
+}
+
+/// A request that is answered by RESULT.
+enum ClientRequest {
+  case call(OutgoingCall)
+  case register(RegistrationRecord)
+  case unregister(RegistrationRecord, handle: UInt32, CheckedContinuation<HostcallError?, Never>?)
+
+  /// Tells whoever waits that it came to nothing.
+  func fail(_ error: HostcallError) {
+    switch self {
+    case .call(let call):
+      if case .ended = call.state { return }
+      call.fail(error)
+    case .register(let record):
+      record.isRegistering = false
+      record.answer(error.about(record.name))
+    // What is gone with the connection need not be unregistered any more.
+    case .unregister(_, _, let continuation): continuation?.resume(returning: nil)
+    }
+  }
+}

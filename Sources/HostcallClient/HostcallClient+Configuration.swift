@@ -1,0 +1,66 @@
+import Glibc
+import HostcallFunctions
+import HostcallWire
+
+extension HostcallClient {
+  /// What a client needs to know.
+  ///
+  /// Every part has a default.
+  public struct Configuration: Sendable {
+    /// The daemon's socket; nil for the default: `HOSTCALL_SOCKET`, else `hostcall.sock` in the first of
+    /// `RUNTIME_DIRECTORY`, else in `XDG_RUNTIME_DIR`, else `/run/hostcall/hostcall.sock` for root.
+    public var socketPath: String?
+
+    /// Who this is, for `hostcall peers` and the daemon's log: `name/version`.
+    ///
+    /// The default is the process's name.
+    public var clientName: String
+
+    /// What happens when the connection is lost.
+    public var reconnect: ReconnectPolicy
+
+    /// How long the daemon may take to answer the first frame.
+    public var connectTimeout: Duration = .seconds(5)
+
+    /// How long the daemon may be silent, even when asked, while something depends on it; then the connection counts as
+    /// lost.
+    ///
+    /// Nil: for ever.
+    public var livenessLimit: Duration? = .seconds(30)
+
+    /// Bytes of the largest body that is taken from the daemon.
+    ///
+    /// What is larger ends its call with TOO_LARGE.
+    public var largestFrameBytes: UInt32 = 256 << 20
+
+    /// How many bytes may wait for a daemon that does not read.
+    ///
+    /// A call beyond it ends with OVERLOADED at once.
+    public var largestQueueBytes: Int = 256 << 20
+
+    /// A configuration; what is not given here can be set after.
+    public init(
+      socketPath: String? = nil, clientName: String? = nil, reconnect: ReconnectPolicy = .whenRegistered
+    ) {
+      self.socketPath = socketPath
+      self.clientName = clientName ?? Self.processName
+      self.reconnect = reconnect
+    }
+
+    /// The last part of the path by which the program was started.
+    private static var processName: String {
+      let path = CommandLine.arguments.first ?? ""
+      return path.split(separator: "/").last.map(String.init) ?? "swift"
+    }
+
+    /// The path to connect to, after the rules.
+    func resolvedSocketPath() throws(HostcallError) -> String {
+      if let socketPath { return socketPath }
+      do throws(SocketLocationError) {
+        return try SocketLocation.path(userID: geteuid()) { name in getenv(name).map { String(cString: $0) } }
+      } catch {
+        throw HostcallError(.cannotConnect, message: error.description)
+      }
+    }
+  }
+}
