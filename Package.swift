@@ -48,6 +48,15 @@ let package = Package(
       swiftSettings: settings),
     .testTarget(
       name: "HostcallBridgeTests", dependencies: ["HostcallBridge", "HostcallWire"], swiftSettings: settings),
+    .target(
+      name: "HostcallTestSupport", dependencies: ["HostcallWire"], path: "Tests/HostcallTestSupport",
+      swiftSettings: settings),
+    .testTarget(
+      name: "HostcallServerTests", dependencies: ["HostcallClient", "HostcallServer", "HostcallTestSupport"],
+      swiftSettings: settings),
+    .testTarget(
+      name: "HostcallProcessTests", dependencies: ["HostcallTestSupport", "HostcallWire", "hostcalld"],
+      swiftSettings: settings),
     .testTarget(name: "HostcallLoopTests", dependencies: ["HostcallLoop"], swiftSettings: settings),
     .testTarget(
       name: "HostcallClientTests",

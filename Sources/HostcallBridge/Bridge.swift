@@ -160,6 +160,11 @@ package struct Bridge: ~Copyable {
     }
   }
 
+  /// Whether the peer holds calls that it has to complete.
+  package func isWorking(_ peer: PeerID) -> Bool {
+    peers.has(peer) && peers[peer.slot].work.count > 0
+  }
+
   /// A peer reads nothing although more waits for it than the limit allows: it is closed.
   package mutating func peerIsStuck(_ peer: PeerID, into actions: inout ActionBuffer) {
     guard peers.has(peer), peers[peer.slot].state != .closing else { return }

@@ -15,6 +15,8 @@ final class Connection {
   var decoder: FrameDecoder
   /// Whether something was appended since the last flush.
   var isDirty = false
+  /// Whether the bridge was told that too much waits to be read by the peer.
+  var isBacklogged = false
   var isPaused = false
   var isClosed = false
   /// Why it ends, for the log.

@@ -97,6 +97,11 @@ extension ServerCore {
     guard phase != .ended else {
       throw HostcallError(.closed, function: parameters.name, message: "the server has been shut down")
     }
+    guard !parameters.name.hasPrefix(ProtocolConstants.reservedNamePrefix) else {
+      throw HostcallError(
+        .status(.invalidArgument), origin: .daemon, function: parameters.name,
+        message: "names that begin with hostcall. belong to the daemon")
+    }
     let outcome = await withCheckedContinuation { continuation in
       let request = host.nextRequest()
       host.registering[request] = (LocalHost.Registration(name: parameters.name, handler: handler), continuation)

@@ -225,13 +225,20 @@ actor ServerCore {
     let waiting = connection.stream.output.queuedBytes
     if waiting > configuration.limits.outputBytesBeforeClose {
       bridge.peerIsStuck(connection.peer, into: &actions)
-    } else if waiting > configuration.limits.outputBytesPerConnection, !connection.isPaused {
-      connection.isPaused = true
-      connection.stream.pauseReading()
+    } else if waiting > configuration.limits.outputBytesPerConnection {
+      connection.isBacklogged = true
       bridge.peerIsBacklogged(connection.peer)
-    } else if waiting <= configuration.limits.outputBytesPerConnection / 2, connection.isPaused {
-      connection.isPaused = false
-      connection.stream.startReading()
+      // A worker is heard nevertheless: it may have to get rid of a completion before it reads on.
+      if !connection.isPaused, !bridge.isWorking(connection.peer) {
+        connection.isPaused = true
+        connection.stream.pauseReading()
+      }
+    } else if waiting <= configuration.limits.outputBytesPerConnection / 2, connection.isBacklogged {
+      connection.isBacklogged = false
+      if connection.isPaused {
+        connection.isPaused = false
+        connection.stream.startReading()
+      }
       bridge.peerCanTakeMore(connection.peer, now: loop.nowNanoseconds(), into: &actions)
     }
   }

@@ -1,0 +1,70 @@
+import Foundation
+
+/// A `hostcalld` of a test's own, on a socket in a folder of its own.
+package final class DaemonProcess {
+  /// How a program ended, and what it wrote.
+  package struct Outcome {
+    package let status: Int32
+    package let output: [UInt8]
+    package let errors: String
+
+    package var text: String { String(decoding: output, as: UTF8.self) }
+  }
+
+  private let temporary = TemporaryFolder()
+  private let child: ChildProcess
+
+  /// Starts it and returns when it answers.
+  package init(arguments: [String] = [], configuration: String? = nil) throws {
+    var arguments = ["--socket", temporary.file("s")] + arguments
+    if let configuration {
+      let file = temporary.file("hostcalld.toml")
+      try configuration.write(toFile: file, atomically: true, encoding: .utf8)
+      arguments += ["--config", file]
+    }
+    child = try ChildProcess("hostcalld", arguments, errors: temporary.file("log"))
+    _ = try RawPeer.waiting(for: socketPath, while: { [child] in child.isRunning })
+  }
+
+  package var socketPath: String { temporary.file("s") }
+  package var folder: String { temporary.path }
+  package var processID: Int32 { child.processID }
+
+  package func standardError() -> String { child.standardError() }
+
+  /// Sends a signal, if it still runs, and gives the exit status.
+  @discardableResult
+  package func stop(signal: Int32 = SIGTERM) -> Int32 { child.stop(signal: signal) }
+
+  /// Runs a program of this package against the daemon, to its end.
+  package func run(
+    _ program: String, _ arguments: [String], input: [UInt8] = [], environment: [String: String] = [:]
+  ) throws -> Outcome {
+    let run = TemporaryFolder()
+    _ = FileManager.default.createFile(atPath: run.file("in"), contents: Data(input))
+    _ = FileManager.default.createFile(atPath: run.file("out"), contents: nil)
+    let process = try ChildProcess(
+      program, arguments, environment: ["HOSTCALL_SOCKET": socketPath].merging(environment) { $1 },
+      input: FileHandle(forReadingAtPath: run.file("in")), output: FileHandle(forWritingAtPath: run.file("out")),
+      errors: run.file("errors"))
+    let status = process.wait()
+    return Outcome(
+      status: status, output: Array(FileManager.default.contents(atPath: run.file("out")) ?? Data()),
+      errors: process.standardError())
+  }
+}
+
+extension RawPeer {
+  /// Connects as soon as somebody listens there.
+  package static func waiting(for path: String, while isHopeful: () -> Bool = { true }) throws -> RawPeer {
+    let deadline = ContinuousClock.now + .seconds(30)
+    while true {
+      do {
+        return try RawPeer(path)
+      } catch {
+        guard isHopeful(), ContinuousClock.now < deadline else { throw error }
+        sched_yield()
+      }
+    }
+  }
+}
