@@ -52,7 +52,7 @@ public final class HostcallServer: Sendable {
 
   // MARK: Life
 
-  /// Takes the path and listens; returns when peers can connect.
+  /// Takes the path and listens; returns when peers can connect, or at once if the server was told to leave before.
   ///
   /// - Throws: ``ServerError`` that says what is in the way and what to do.
   public func start() async throws {
@@ -85,9 +85,9 @@ public final class HostcallServer: Sendable {
     await waitUntilEnded()
   }
 
-  /// Has a signal of this process delivered on the loop thread instead of what it does by itself.
-  package func handleSignal(_ number: Int32, _ onSignal: @escaping @Sendable () -> Void) async throws {
-    try await core.handleSignal(number, onSignal)
+  /// Takes these signals of the process to mean ``shutdown()``, and each further one ``shutdownNow()``.
+  package func leave(on signals: [Int32]) async throws {
+    try await core.leave(on: signals)
   }
 
   // MARK: Calling

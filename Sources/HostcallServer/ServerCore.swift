@@ -83,7 +83,8 @@ actor ServerCore {
 
   /// Takes the path and listens.
   func listen() throws(ServerError) {
-    guard phase == .idle else { throw ServerError("this server has been started already") }
+    guard phase != .serving else { throw ServerError("this server has been started already") }
+    guard phase == .idle else { return }
     if let path = configuration.socketPath {
       let place = try SocketPlace.claim(path)
       let descriptor = try place.listen(backlog: configuration.backlog, mode: configuration.socketMode)
@@ -105,13 +106,19 @@ actor ServerCore {
     phase = .serving
   }
 
-  func handleSignal(_ number: Int32, _ onSignal: @escaping @Sendable () -> Void) throws(ServerError) {
-    do throws(LoopError) {
-      // The loop owns the handle until it stops.
-      _ = try LoopSignal(loop, number: number, onSignal: onSignal)
-    } catch {
-      throw ServerError(error.description)
+  func leave(on signals: [Int32]) throws(ServerError) {
+    for number in signals {
+      do throws(LoopError) {
+        // The loop owns the handle until it stops.
+        _ = try LoopSignal(loop, number: number) { [unowned self] in assumeIsolated { $0.signalled() } }
+      } catch {
+        throw ServerError(error.description)
+      }
     }
+  }
+
+  private func signalled() {
+    if phase == .idle || phase == .serving { leave(grace: configuration.shutdownGrace) } else { leaveNow() }
   }
 
   // MARK: Connections
@@ -373,7 +380,6 @@ actor ServerCore {
   /// Waits for nothing any more.
   func leaveNow() {
     leave(grace: .zero)
-    guard phase == .leaving else { return }
     bridge.endGrace(now: loop.nowNanoseconds(), into: &actions)
     settle()
   }

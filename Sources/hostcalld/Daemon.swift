@@ -28,17 +28,9 @@ struct Daemon {
 
   /// Serves until SIGTERM or SIGINT; the second one of them ends all calls at once.
   func run() async throws {
-    try await server.start()
-    let leaving = LeavingState()
-    for number in [SIGTERM, SIGINT] {
-      try await server.handleSignal(number) { [server] in
-        let isFirst = leaving.isFirst()
-        Task {
-          if isFirst { await server.shutdown() } else { await server.shutdownNow() }
-        }
-      }
-    }
-    await server.waitUntilEnded()
+    // Before the socket is there, so that nobody who finds it can end the daemon in the middle of its start.
+    try await server.leave(on: [SIGTERM, SIGINT])
+    try await server.run()
   }
 
   /// As many open files as the system lets this process have; gives the number.
@@ -60,15 +52,5 @@ struct Daemon {
       case .error: .error
       }
     logger.log(level: level, "\(event.message)", metadata: JournalLogHandler.metadata(event.fields))
-  }
-}
-
-/// Whether a signal to leave has come before. Only the loop thread, which delivers signals, asks it.
-private final class LeavingState: @unchecked Sendable {
-  private var wasAsked = false
-
-  func isFirst() -> Bool {
-    defer { wasAsked = true }
-    return !wasAsked
   }
 }

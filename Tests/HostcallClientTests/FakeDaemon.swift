@@ -43,14 +43,20 @@ final class Descriptor: Sendable {
 /// A daemon that does nothing but what a test tells it to, on a socket of its own.
 final class FakeDaemon: Sendable {
   let path: String
-  private let directory: String
+  let directory: String
   private let listener: Descriptor
   private let peers = Mailbox<FakePeer>()
 
-  init() throws {
+  convenience init() throws {
     var template = Array("/tmp/hostcall-test-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw Unexpected(description: "mkdtemp failed with \(errno)") }
-    directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    let directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    try self.init(directory: directory)
+  }
+
+  /// Listens in a directory that is there, such as that of a daemon that has stopped.
+  init(directory: String) throws {
+    self.directory = directory
     path = directory + "/s"
     listener = Descriptor(try UnixSocket.listen(path: path, backlog: 16, mode: 0o600))
     _ = fcntl(listener.number, F_SETFL, fcntl(listener.number, F_GETFL) & ~O_NONBLOCK)

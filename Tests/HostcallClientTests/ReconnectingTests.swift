@@ -88,6 +88,57 @@ import Testing
     #expect(kinds == ["connected", "disconnected", "connected", "disconnected", "connected"])
   }
 
+  @Test func attemptsGoOnUntilADaemonIsBack() async throws {
+    let (client, peer) = try await daemon.connect()
+    async let registration = client.register("f") { _ in "" }
+    try await peer.acceptRegistration(handle: 1)
+    _ = try await registration
+    daemon.stopListening()
+    peer.hangUp()
+    var attempts = 0
+    for await event in client.connectionEvents {
+      guard case .reconnectFailed(let error, let wait) = event else { continue }
+      #expect(error.code == .cannotConnect)
+      #expect((.milliseconds(1) ... .milliseconds(4)).contains(wait))
+      attempts += 1
+      if attempts == 3 { break }
+    }
+    let next = try FakeDaemon(directory: daemon.directory)
+    try await next.accept().acceptRegistration(handle: 2)
+    await client.close()
+  }
+
+  @Test func aCallDoesNotWaitForTheBackoff() async throws {
+    let (client, peer) = try await daemon.connect {
+      $0.reconnect = .whenRegistered(initialDelay: .seconds(3_600), maximumDelay: .seconds(3_600))
+    }
+    async let registration = client.register("f") { _ in "" }
+    try await peer.acceptRegistration(handle: 1)
+    _ = try await registration
+    peer.hangUp()
+    for await event in client.connectionEvents { if case .disconnected = event { break } }
+    async let response = client.call("g")
+    let again = try await daemon.accept()
+    try await again.acceptRegistration(handle: 2)
+    again.answer(try await again.expect(.call), "at once")
+    #expect(try await response.text == "at once")
+  }
+
+  @Test func aCallThatWaitsForTheConnectionCanBeCancelled() async throws {
+    let (client, peer) = try await daemon.connect()
+    peer.hangUp()
+    for await event in client.connectionEvents { if case .disconnected = event { break } }
+    let task = Task { try await failure { () async throws(HostcallError) in try await client.call("f") } }
+    let again = try await daemon.acceptSilently()
+    try await again.expect(.hello)
+    task.cancel()
+    let error = try await task.value
+    #expect(error.status == .cancelled)
+    #expect(error.origin == .client)
+    again.welcome()
+    try await again.barrier()
+  }
+
   @Test func aRunningHandlerIsCancelledWithItsConnectionAndItsOutcomeGoesNowhere() async throws {
     let (client, peer) = try await daemon.connect()
     let (started, ended) = (Mailbox<Void>(), Mailbox<Void>())

@@ -125,7 +125,7 @@ struct DaemonLifeTests {
     #expect(try caller.expect(.result).payload == [1])
     try caller.expectEnd()
     try worker.expectEnd()
-    #expect(daemon.stop() == 0)
+    #expect(daemon.wait() == 0)
   }
 
   @Test func aSecondSignalDoesNotWait() throws {
@@ -142,7 +142,7 @@ struct DaemonLifeTests {
     #expect(result.header.status == .shuttingDown)
     #expect(result.text == "stuck: the daemon shut down before there was an outcome")
     try caller.expectEnd()
-    #expect(daemon.stop() == 0)
+    #expect(daemon.wait() == 0)
   }
 
   @Test func theGraceHasAnEnd() throws {

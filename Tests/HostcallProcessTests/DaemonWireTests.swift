@@ -11,7 +11,12 @@ struct DaemonWireTests {
     let what: String
     let bytes: String
     var way: String?
-    var after_hello: Bool?
+    var afterHello: Bool?
+
+    enum CodingKeys: String, CodingKey {
+      case what, bytes, way
+      case afterHello = "after_hello"
+    }
 
     var testDescription: String { what }
 
@@ -41,7 +46,7 @@ struct DaemonWireTests {
     let refused = try Self.vectors().refused
     #expect(refused.count == 48)
     for vector in refused {
-      let peer = try RawPeer(daemon.socketPath, hello: vector.after_hello ?? true)
+      let peer = try RawPeer(daemon.socketPath, hello: vector.afterHello ?? true)
       try peer.send(vector.content)
       let goaway = try peer.expect(.goaway)
       #expect(goaway.header.status == .protocolViolation, "\(vector.what)")

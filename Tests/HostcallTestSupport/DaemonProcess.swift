@@ -36,6 +36,9 @@ package final class DaemonProcess {
   @discardableResult
   package func stop(signal: Int32 = SIGTERM) -> Int32 { child.stop(signal: signal) }
 
+  /// Waits for an end that it was told of before, and gives the exit status.
+  package func wait() -> Int32 { child.wait() }
+
   /// Runs a program of this package against the daemon, to its end.
   package func run(
     _ program: String, _ arguments: [String], input: [UInt8] = [], environment: [String: String] = [:]
