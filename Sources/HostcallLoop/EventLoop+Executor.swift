@@ -7,12 +7,16 @@ extension EventLoop {
   /// Above this many items an emptied array is freed instead of kept for the next ones.
   private static let keptItems = 16_384
 
-  /// Takes a job of an actor or task that runs on this loop. Any thread.
+  /// Takes a job of an actor or task that runs on this loop.
+  ///
+  /// Any thread.
   package func enqueue(_ job: consuming ExecutorJob) {
     put(.job(UnownedJob(job)))
   }
 
-  /// Runs `work` on the loop thread, in order with everything else that was handed in. Any thread.
+  /// Runs `work` on the loop thread, in order with everything else that was handed in.
+  ///
+  /// Any thread.
   package func execute(_ work: @escaping @Sendable () -> Void) {
     put(.work(work))
   }
@@ -38,7 +42,9 @@ extension EventLoop {
     }
   }
 
-  /// Runs what was handed in, including what that hands in, for a limited number of rounds. Loop thread.
+  /// Runs what was handed in, including what that hands in, for a limited number of rounds.
+  ///
+  /// Loop thread.
   func drain() {
     for _ in 0..<Self.drainRounds {
       inbox.withLock { inbox in
@@ -57,6 +63,7 @@ extension EventLoop {
   }
 
   /// Runs everything until there is no more, and then, in one step with seeing that, enters `.ended`.
+  ///
   ///
   /// For the loop thread after its last turn, and for stand-in threads.
   func drainToTheEnd() {

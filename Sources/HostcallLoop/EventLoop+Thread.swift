@@ -1,7 +1,9 @@
 import CLibuv
 import Glibc
 
-/// The key under which each thread keeps the loop it runs. A thread id would not do: it is used again after a join.
+/// The key under which each thread keeps the loop it runs.
+///
+/// A thread id would not do: it is used again after a join.
 enum LoopThreadKey {
   static let key: pthread_key_t = {
     var key = pthread_key_t()
@@ -68,7 +70,9 @@ extension EventLoop {
     for waiter in waiters { waiter.resume() }
   }
 
-  /// Has a thread of its own run what arrives after the end. Called under the inbox's lock.
+  /// Has a thread of its own run what arrives after the end.
+  ///
+  /// Called under the inbox's lock.
   func startStandIn() {
     do throws(LoopError) {
       _ = try startThread(named: "loop-stand-in", detached: true) { $0.drainToTheEnd() }

@@ -14,7 +14,9 @@ import Glibc
 /// `@unchecked Sendable` rule: constants and the lock may be used by any thread, `uv_async_send` only under the lock,
 /// and every other stored property only on the loop thread, which each method checks.
 package final class EventLoop: SerialExecutor, @unchecked Sendable {
-  /// The libuv loop; freed when the loop has stopped. Loop thread.
+  /// The libuv loop; freed when the loop has stopped.
+  ///
+  /// Loop thread.
   let uvLoop: UnsafeMutablePointer<uv_loop_t>
   let wakeUp: UnsafeMutablePointer<uv_async_t>
   let inbox = HeapLock(LoopInbox())
@@ -22,13 +24,21 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   let thread = HeapLock<pthread_t?>(nil)
   private let threadKey = LoopThreadKey.key
 
-  /// The handles that are not closed yet. Loop thread.
+  /// The handles that are not closed yet.
+  ///
+  /// Loop thread.
   final var openHandles = OpenHandles()
-  /// Whether `stop()` has reached the loop thread; from then on no handle can be opened. Loop thread.
+  /// Whether `stop()` has reached the loop thread; from then on no handle can be opened.
+  ///
+  /// Loop thread.
   final var isStopping = false
-  /// The spare output chunks of the loop's streams. Loop thread.
+  /// The spare output chunks of the loop's streams.
+  ///
+  /// Loop thread.
   package let chunkPool = ChunkPool()
-  /// The empty array that `drain` exchanges for the inbox's. Loop thread.
+  /// The empty array that `drain` exchanges for the inbox's.
+  ///
+  /// Loop thread.
   final var taken: ContiguousArray<LoopInbox.Item> = []
 
   /// Starts the thread and its loop; both are ready when this returns.
@@ -74,18 +84,24 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     precondition(isCurrent, "\(what) is for the loop thread only")
   }
 
-  /// Nanoseconds of a clock that never goes back, from an arbitrary start. Any thread.
+  /// Nanoseconds of a clock that never goes back, from an arbitrary start.
+  ///
+  /// Any thread.
   package func nowNanoseconds() -> UInt64 {
     uv_hrtime()
   }
 
-  /// How many handles are not closed yet, closing ones included. Loop thread.
+  /// How many handles are not closed yet, closing ones included.
+  ///
+  /// Loop thread.
   package var openHandleCount: Int {
     preconditionIsCurrent("openHandleCount")
     return openHandles.count
   }
 
-  /// The loop of a wake-up, for its callback. Rule: the thread retains the loop until the wake-up is closed.
+  /// The loop of a wake-up, for its callback.
+  ///
+  /// Rule: the thread retains the loop until the wake-up is closed.
   private static func recover(_ wakeUp: UnsafeMutablePointer<uv_async_t>?) -> EventLoop {
     guard let data = wakeUp?.pointee.data else { preconditionFailure("a wake-up without its loop") }
     return Unmanaged<EventLoop>.fromOpaque(data).takeUnretainedValue()

@@ -6,7 +6,9 @@ import CLibuv
 package struct LoopError: Error, Hashable, Sendable, CustomStringConvertible {
   /// What was attempted, to follow "cannot": `listen on /run/x.sock`.
   package let attempted: String
-  /// The `errno` value, positive. A libuv code is the negative of one on Linux and is kept as that `errno` value.
+  /// The `errno` value, positive.
+  ///
+  /// A libuv code is the negative of one on Linux and is kept as that `errno` value.
   package let code: Int32
   /// What came back, in lower case: `permission denied`.
   package let reason: String

@@ -67,7 +67,9 @@ package class LoopHandle {
     return 0
   }
 
-  /// Ends the handle: no callback comes any more, what it owns is given back. Closing twice does nothing.
+  /// Ends the handle: no callback comes any more, what it owns is given back.
+  ///
+  /// Closing twice does nothing.
   package final func close() {
     loop.preconditionIsCurrent("close()")
     guard state == .open else { return }
@@ -94,7 +96,9 @@ package class LoopHandle {
     handle.loop.handleDidClose(handle)
   }
 
-  /// The libuv handle as the type it was opened with. Only while open.
+  /// The libuv handle as the type it was opened with.
+  ///
+  /// Only while open.
   final func uvPointer<Kind>(_ kind: Kind.Type) -> UnsafeMutablePointer<Kind> {
     guard let memory else { preconditionFailure("a handle that is \(state) has no memory") }
     return memory.assumingMemoryBound(to: kind)
@@ -103,6 +107,7 @@ package class LoopHandle {
   private final var uvHandle: UnsafeMutablePointer<uv_handle_t> { uvPointer(uv_handle_t.self) }
 
   /// The Swift object of a libuv handle, for callbacks.
+  ///
   ///
   /// The rule that makes it right: `data` holds a retain from `open` to `finishClosing`, and libuv calls nothing
   /// outside of that; the type is the one that started the callback, and debug builds check it.

@@ -6,7 +6,9 @@ import CLibuv
 package final class LoopTimer: LoopHandle {
   private var onFire: (() -> Void)?
 
-  /// Makes a timer that waits for `schedule`. It and `onFire` live until `close()` or the end of the loop.
+  /// Makes a timer that waits for `schedule`.
+  ///
+  /// It and `onFire` live until `close()` or the end of the loop.
   package init(_ loop: EventLoop, onFire: @escaping () -> Void) {
     self.onFire = onFire
     super.init(loop)
@@ -15,6 +17,7 @@ package final class LoopTimer: LoopHandle {
   }
 
   /// Fires once, no earlier than this many milliseconds from now; replaces what was scheduled before.
+  ///
   ///
   /// Zero fires in the next turn of the loop.
   package func schedule(afterMilliseconds milliseconds: UInt64) {

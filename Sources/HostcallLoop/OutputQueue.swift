@@ -37,15 +37,16 @@ package struct OutputQueue: ~Copyable {
 
   /// Appends a frame of exactly `byteCount` bytes, more than 0, that `fill` writes whole.
   ///
-  /// The memory that `fill` gets is not cleared. `fill` does not touch this queue.
+  /// The memory that `fill` gets is not cleared. `fill` does not touch this queue or its stream.
   @inlinable @inline(__always)
   package mutating func appendFrame(byteCount: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Void) {
     if byteCount > room || byteCount <= 0 { beginChunk(forFrameOf: byteCount) }
     let position = fillPosition.unsafelyUnwrapped
-    fill(UnsafeMutableRawBufferPointer(start: position, count: byteCount))
+    // The queue is whole again before foreign code runs: `SocketStream.output` is not checked for overlapping accesses.
     fillPosition = position + byteCount
     room &-= byteCount
     appendedBytes &+= UInt64(truncatingIfNeeded: byteCount)
+    fill(UnsafeMutableRawBufferPointer(start: position, count: byteCount))
   }
 
   /// Gives `body` the bytes of a frame that has not wholly left, or returns nil if that frame has, or never was.
@@ -69,7 +70,9 @@ package struct OutputQueue: ~Copyable {
     return nil
   }
 
-  /// Drops everything that has not left. `appendedBytes` goes back to `sentBytes`.
+  /// Drops everything that has not left.
+  ///
+  /// `appendedBytes` goes back to `sentBytes`.
   ///
   /// A frame may be cut by this, so it is for a stream that is being given up.
   package mutating func removeAll() {

@@ -16,7 +16,9 @@ package struct PeerCredentials: Hashable, Sendable {
     self.processID = processID
   }
 
-  /// Asks the kernel for the credentials of the peer of a connected Unix socket. Thread: any.
+  /// Asks the kernel for the credentials of the peer of a connected Unix socket.
+  ///
+  /// Thread: any.
   package init(ofPeerOf descriptor: Int32) throws(LoopError) {
     // `struct ucred` is hidden from Swift; it is three 32-bit numbers in this order.
     var parts: (processID: Int32, userID: UInt32, groupID: UInt32) = (0, 0, 0)

@@ -26,12 +26,23 @@ package final class SocketStream: LoopHandle {
   package var onReadable: (() -> Void)?
   /// Called when what an earlier `flush()` left has gone on: `flush()` says whether it has all gone, or failed.
   package var onWritable: (() -> Void)?
-  /// Called at most once, if the peer closes its side (or dies) while reading is paused. Without it no one looks.
-  package var onHangUpWhilePaused: (() -> Void)?
-  /// The frames on their way out. Not to be appended to once the stream is closed.
-  package var output: OutputQueue
+  /// Called at most once, if the peer closes its side (or dies) while reading is paused.
+  ///
+  /// Without it no one looks.
+  package var onHangUpWhilePaused: (() -> Void)? {
+    didSet { updateWatching() }
+  }
+  /// The frames on their way out.
+  ///
+  /// Not to be appended to once the stream is closed.
+  ///
+  /// Unchecked exclusivity, which would cost more than an append does: the queue belongs to one thread, and no code of
+  /// the owner runs inside one of its methods but `fill` and `withFrame`'s body, which must leave the stream alone.
+  @exclusivity(unchecked) package var output: OutputQueue
 
-  /// Takes over a connected, non-blocking socket. Reading is off.
+  /// Takes over a connected, non-blocking socket.
+  ///
+  /// Reading is off.
   ///
   /// Errors: libuv's, when the descriptor cannot be polled or the loop is stopping; it then stays the caller's.
   package init(_ loop: EventLoop, descriptor: Int32) throws(LoopError) {

@@ -2,7 +2,9 @@
 import CLibuv
 import Glibc
 
-/// Makes Unix stream sockets. Every descriptor is non-blocking and closed on exec; no call here blocks. Any thread.
+/// Makes Unix stream sockets.
+///
+/// Every descriptor is non-blocking and closed on exec; no call here blocks. Any thread.
 package enum UnixSocket {
   /// The longest path in bytes: `sun_path` less the NUL at its end.
   package static let maximumPathBytes = 107
