@@ -188,6 +188,7 @@ extension Bridge {
     } else {
       send(header, to: worker, prefixStart: start, sourceStart: incomingStart, sourceBytes: bodyBytes, into: &actions)
     }
+    if calls[call].attempts > 0 { statistics.callsSentAgain += 1 }
     calls[call].state = .running
     calls[call].attempts += 1
     calls[call].worker = registrations[registration].worker

@@ -35,7 +35,7 @@ extension Bridge {
       reject(header.id, .tooLarge, to: slot, into: &actions)
       answer(call, .tooLarge, into: &actions) { name, _ in "\(name): its completion has \(reason)" }
       detachFromCaller(call, .tooLarge)
-    } else {
+    } else if header.status != .cancelled {
       reject(header.id, .late, to: slot, into: &actions)
     }
     giveUpPlace(call, now: now, into: &actions)

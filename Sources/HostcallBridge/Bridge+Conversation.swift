@@ -41,7 +41,7 @@ extension Bridge {
   mutating func leave(_ slot: Slot, now: UInt64, into actions: inout ActionBuffer) {
     guard peers[slot].state == .open else { return }
     peers[slot].state = .leaving
-    retireAll(of: slot, now: now, into: &actions)
+    retire(peers[slot].registrations.values.sorted(), now: now, into: &actions)
   }
 
   /// A frame beyond `max-frame` whose body is being thrown away (section 3, *Too large*).

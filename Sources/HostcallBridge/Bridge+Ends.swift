@@ -53,8 +53,8 @@ extension Bridge {
         endLost(call, into: &actions)
       }
     }
-    retireAll(of: slot, now: now, into: &actions)
-    for call in again { sendAgain(call, now: now, into: &actions) }
+    again.sort { calls[$0].arrival < calls[$1].arrival }
+    retire(peers[slot].registrations.values.sorted(), sendingAgain: again, now: now, into: &actions)
     for function in peers[slot].bound { functions.release(function) }
     if peers[slot].isLocal { localPeers -= 1 }
     peers.release(slot)
@@ -77,16 +77,25 @@ extension Bridge {
   }
 
   /// Lets a call that lost its worker wait for another one, in front of those that came after it.
-  private mutating func sendAgain(_ call: Slot, now: UInt64, into actions: inout ActionBuffer) {
+  mutating func queueAgain(_ call: Slot, targets: inout [Slot], into actions: inout ActionBuffer) {
     let called = calls[call].called
     let serving = functions.serving(called)
-    guard let queue = serving ?? (calls[call].flags.contains(.wait) ? called : nil),
-      Int(functions[queue].queue.count) < limits.queuedCallsPerFunction
-    else { return endLost(call, into: &actions) }
+    guard let queue = serving ?? (calls[call].flags.contains(.wait) ? called : nil) else {
+      return endLost(call, into: &actions)
+    }
     deadlines.set(call, deadlineMilliseconds: calls[call].deadlineMilliseconds)
-    statistics.callsSentAgain += 1
     enqueue(call, in: queue)
-    serveQueue(queue, now: now, into: &actions)
+    if !targets.contains(queue) { targets.append(queue) }
+  }
+
+  /// Ends a call that was to be sent again, where it found no place and its queue is past its limit: those who wait
+  /// there already must not pay for it.
+  mutating func endLostIfExcess(_ call: Slot, into actions: inout ActionBuffer) {
+    guard calls[call].state == .queued,
+      Int(functions[calls[call].queue].queue.count) > limits.queuedCallsPerFunction
+    else { return }
+    dequeue(call)
+    endLost(call, into: &actions)
   }
 
   /// The call stands in no list of a worker or queue; its caller is told that the worker was lost.

@@ -23,12 +23,10 @@ extension Bridge {
   mutating func serveQueue(_ function: Slot, now: UInt64, into actions: inout ActionBuffer) {
     while functions[function].queue.count > 0, let registration = chooseWorker(function) {
       let call = functions[function].queue.first
-      dequeue(call)
-      calls[call].state = .running
       if registrations[registration].wantsCaller, Int(calls[call].metadataBytes) > Self.roomForMetadata {
-        calls[call].state = .queued
         end(call, .invalidArgument, now: now, into: &actions) { name, _ in "\(name): \(Self.noRoomForMetadata)" }
       } else {
+        dequeue(call)
         dispatch(call, to: registration, now: now, into: &actions)
       }
     }
@@ -43,39 +41,44 @@ extension Bridge {
         ? functions.withQueue : functions[function].name.withUnsafeBytes { functions.queuedPatterns(matching: $0) }
       for other in others where other != function {
         for call in waiting(in: other) where functions.serving(calls[call].called) == function {
-          move(call, to: function, now: now, into: &actions)
+          move(call, to: function)
         }
       }
     }
     serveQueue(function, now: now, into: &actions)
+    endExcess(of: function, now: now, into: &actions)
   }
 
-  /// A function has lost its last registration: its waiting calls go to the pattern that serves their name now, or wait
-  /// on if they said WAIT, or end with NOT_FOUND.
-  mutating func rehomeQueue(of function: Slot, now: UInt64, into actions: inout ActionBuffer) {
-    var targets: [Slot] = []
+  /// A function has lost its last registration: its waiting calls go to the pattern that serves their name now, which
+  /// `targets` then has, or wait on if they said WAIT, or end with NOT_FOUND.
+  mutating func rehomeQueue(
+    of function: Slot, targets: inout [Slot], now: UInt64, into actions: inout ActionBuffer
+  ) {
     for call in waiting(in: function) {
       if let serving = functions.serving(calls[call].called) {
-        move(call, to: serving, now: now, into: &actions)
+        move(call, to: serving)
         if !targets.contains(serving) { targets.append(serving) }
       } else if calls[call].flags.contains(.wait) {
-        move(call, to: calls[call].called, now: now, into: &actions)
+        move(call, to: calls[call].called)
       } else {
         end(call, .notFound, now: now, into: &actions) { name, _ in
           "\(name): the last worker that had registered it went away while the call waited"
         }
       }
     }
-    for target in targets { serveQueue(target, now: now, into: &actions) }
   }
 
-  private mutating func move(_ call: Slot, to function: Slot, now: UInt64, into actions: inout ActionBuffer) {
-    if calls[call].queue == function { return }
-    guard Int(functions[function].queue.count) < limits.queuedCallsPerFunction else {
-      return end(call, .overloaded, now: now, into: &actions) { name, limits in
+  /// Calls came into a queue from elsewhere. What is past its limit when all places are taken ends, the last first.
+  mutating func endExcess(of function: Slot, now: UInt64, into actions: inout ActionBuffer) {
+    while Int(functions[function].queue.count) > limits.queuedCallsPerFunction {
+      end(functions[function].queue.last, .overloaded, now: now, into: &actions) { name, limits in
         "\(name): \(limits.queuedCallsPerFunction) calls wait for it, the most that may"
       }
     }
+  }
+
+  private mutating func move(_ call: Slot, to function: Slot) {
+    if calls[call].queue == function { return }
     dequeue(call)
     enqueue(call, in: function)
   }

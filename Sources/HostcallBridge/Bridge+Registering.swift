@@ -49,7 +49,7 @@ extension Bridge {
     send(FrameHeader(kind: .result, id: header.id, aux: handle), to: slot, into: &actions)
     if options.mode == .replace {
       let mine = peers[slot].registrations[handle]
-      for other in functions[function].registrations where other != mine { retire(other, now: now, into: &actions) }
+      retire(functions[function].registrations.filter { $0 != mine }, now: now, into: &actions)
     }
     adoptQueued(function, now: now, into: &actions)
   }
@@ -125,27 +125,37 @@ extension Bridge {
         into: &actions)
     }
     if let registration = peers[slot].registrations[handle] {
-      retire(registration, now: now, into: &actions)
+      retire([registration], now: now, into: &actions)
     }
     send(FrameHeader(kind: .result, id: frame.header.id), to: slot, into: &actions)
   }
 
-  mutating func retireAll(of slot: Slot, now: UInt64, into actions: inout ActionBuffer) {
-    for registration in peers[slot].registrations.values.sorted() {
-      retire(registration, now: now, into: &actions)
+  /// From now on registrations take no calls; each goes when it has finished those that it has.
+  ///
+  /// All queues are put in order before any is served, so that calls start in the order in which they came.
+  ///
+  /// - Parameter again: calls that lost their worker and are to be sent to another, the oldest first.
+  mutating func retire(
+    _ retired: [Slot], sendingAgain again: [Slot] = [], now: UInt64, into actions: inout ActionBuffer
+  ) {
+    for registration in retired {
+      let record = registrations[registration]
+      registrations[registration].isActive = false
+      peers[record.worker.slot].registrations[record.handle] = nil
+      functions.removeRegistration(registration, from: record.function)
     }
-  }
-
-  /// From now on a registration takes no calls; it goes when it has finished those that it has.
-  mutating func retire(_ registration: Slot, now: UInt64, into actions: inout ActionBuffer) {
-    let record = registrations[registration]
-    registrations[registration].isActive = false
-    peers[record.worker.slot].registrations[record.handle] = nil
-    functions.removeRegistration(registration, from: record.function)
-    if functions[record.function].registrations.isEmpty {
-      rehomeQueue(of: record.function, now: now, into: &actions)
+    var targets: [Slot] = []
+    for call in again { queueAgain(call, targets: &targets, into: &actions) }
+    for registration in retired {
+      let function = registrations[registration].function
+      if functions[function].registrations.isEmpty {
+        rehomeQueue(of: function, targets: &targets, now: now, into: &actions)
+      }
     }
-    releaseIfIdle(registration)
+    for target in targets { serveQueue(target, now: now, into: &actions) }
+    for call in again.reversed() { endLostIfExcess(call, into: &actions) }
+    for target in targets { endExcess(of: target, now: now, into: &actions) }
+    for registration in retired { releaseIfIdle(registration) }
   }
 
   /// Lets a registration go that takes no calls and has none.

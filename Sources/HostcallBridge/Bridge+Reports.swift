@@ -85,6 +85,16 @@ extension Bridge {
     return report
   }
 
+  /// What is held for somebody, by what it is. When all peers are gone it is empty, or something was forgotten.
+  package var remains: [String: Int] {
+    let held = [
+      "peers": peers.count, "calls": calls.active, "callers' requests": requests.count, "deadlines": deadlines.count,
+      "registrations": registrations.count, "functions": functions.count, "queues": functions.withQueue.count,
+      "stored bytes": calls.storedBytes, "outstanding calls": outstanding,
+    ]
+    return held.filter { $0.value != 0 }
+  }
+
   private static func seconds(from start: UInt64, to now: UInt64) -> Double {
     Double(now - start) / 1_000_000_000
   }

@@ -111,11 +111,11 @@ package struct Bridge: ~Copyable {
     {
       return violate(slot, "\(frame.kind) has the request id \(frame.header.id), which is outstanding", into: &actions)
     }
-    if frame.isTooLarge { return tooLarge(frame, from: slot, now: now, into: &actions) }
     if frame.header.flags.contains(.descriptors) {
       return violate(
         slot, "\(frame.kind) has the flag DESCRIPTORS, and the feature was not agreed upon", into: &actions)
     }
+    if frame.isTooLarge { return tooLarge(frame, from: slot, now: now, into: &actions) }
     switch frame.kind {
     case .call: call(frame, from: slot, now: now, into: &actions)
     case .complete: complete(frame, from: slot, now: now, into: &actions)

@@ -1,7 +1,8 @@
 /// Deadlines in milliseconds, one for each place of the call table: setting, moving and cancelling take constant time.
 ///
 /// A hierarchy of six wheels with 64 places each. A deadline lies in the wheel of the highest six bits in which it
-/// differs from now; as time gets there, it moves to finer wheels, until it is due on the millisecond.
+/// differs from now; as time gets there, it moves to finer wheels, until it is due on the millisecond. One beyond the
+/// reach of the coarsest wheel (63 of its places, two years) lies in the last of them for the time being.
 struct DeadlineWheel {
   private struct Node {
     var previous: Slot = .none
@@ -15,6 +16,7 @@ struct DeadlineWheel {
   private static let levels = 6
   private static let bits = 6
   private static let placesEach = 1 << bits
+  private static let reachMilliseconds = UInt64(placesEach - 1) << UInt64((levels - 1) * bits)
 
   private var nodes: [Node] = []
   private var heads = [Slot](repeating: .none, count: levels * placesEach)
@@ -27,7 +29,7 @@ struct DeadlineWheel {
     elapsed = nowMilliseconds
   }
 
-  /// Sets the deadline of `slot`, or moves it. One that has passed is due at the next ``advance(to:_:)``.
+  /// Sets the deadline of `slot`, or moves it. One that has passed is due a millisecond later.
   mutating func set(_ slot: Slot, deadlineMilliseconds: UInt64) {
     while nodes.count <= Int(slot) { nodes.append(Node()) }
     if nodes[Int(slot)].place != Node.nowhere { cancel(slot) }
@@ -82,7 +84,8 @@ struct DeadlineWheel {
   }
 
   private mutating func link(_ slot: Slot) {
-    let deadline = nodes[Int(slot)].deadline
+    // In the place where time is now it would hide all others of the wheel.
+    let deadline = min(nodes[Int(slot)].deadline, elapsed + Self.reachMilliseconds)
     let differing = 63 - (deadline ^ elapsed).leadingZeroBitCount
     let level = min(differing / Self.bits, Self.levels - 1)
     let index = Int(truncatingIfNeeded: deadline >> UInt64(level * Self.bits)) & (Self.placesEach - 1)

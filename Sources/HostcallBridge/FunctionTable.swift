@@ -213,6 +213,7 @@ struct FunctionTable {
   mutating func removeRegistration(_ registration: Slot, from slot: Slot) {
     guard let place = records[Int(slot)].registrations.firstIndex(of: registration) else { return }
     records[Int(slot)].registrations.remove(at: place)
+    if place < records[Int(slot)].nextTurn { records[Int(slot)].nextTurn -= 1 }
     records[Int(slot)].isExclusive = false
     if records[Int(slot)].isPattern, records[Int(slot)].registrations.isEmpty {
       servedPatterns -= 1

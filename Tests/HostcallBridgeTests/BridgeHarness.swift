@@ -1,0 +1,123 @@
+import HostcallWire
+import Testing
+
+@testable import HostcallBridge
+
+/// A bridge, its clock and its peers: frames go in as bytes through a decoder, and come out as the bytes that the shell
+/// would write, decoded by the other side's rules.
+final class BridgeHarness {
+  /// Nanoseconds.
+  private(set) var now: UInt64
+  var bridge: Bridge
+  private(set) var peers: [PeerID: HarnessPeer] = [:]
+  /// What was sent since it was last emptied, in order over all peers.
+  var sent: [(peer: HarnessPeer, frame: ReceivedFrame)] = []
+  private var actions = ActionBuffer()
+
+  static let instance = "00112233445566778899aabbccddeeff"
+
+  init(limits: Limits = Limits(), now: UInt64 = 5_000_000_000) {
+    self.now = now
+    bridge = Bridge(
+      limits: limits, identity: DaemonIdentity(server: "hostcalld/test", instance: Self.instance),
+      secret: 0x1234_5678_9abc_def1, now: now)
+  }
+
+  /// A bridge with a few limits of its own.
+  convenience init(_ change: (inout Limits) -> Void) {
+    var limits = Limits()
+    change(&limits)
+    self.init(limits: limits)
+  }
+
+  var isDrained: Bool { bridge.isDrained }
+
+  // MARK: Facts
+
+  /// A peer that has said HELLO, and whose WELCOME is taken.
+  func connect(userID: UInt32 = 1000) -> HarnessPeer {
+    guard let peer = connectWithoutHello(userID: userID) else { preconditionFailure("one connection is too many") }
+    peer.hello()
+    let welcome = peer.take()
+    precondition(welcome?.kind == .welcome, "no WELCOME but \(String(describing: welcome))")
+    return peer
+  }
+
+  func connectWithoutHello(userID: UInt32 = 1000, isLocal: Bool = false) -> HarnessPeer? {
+    let identity = PeerIdentity(userID: userID, groupID: userID + 1, processID: Int32(truncatingIfNeeded: userID &+ 2))
+    let id = bridge.peerConnected(identity, isLocal: isLocal, client: isLocal ? "local" : "", now: now)
+    guard let id else { return nil }
+    let peer = HarnessPeer(id: id, harness: self, largestBodyBytes: UInt32(bridge.limits.frameBytes))
+    peers[id] = peer
+    return peer
+  }
+
+  /// Time goes on and nobody tells the bridge.
+  func pass(nanoseconds: UInt64) {
+    now += nanoseconds
+  }
+
+  func pass(milliseconds: UInt64) {
+    now += milliseconds * 1_000_000
+  }
+
+  /// Time goes on, and the bridge is told whenever it wants to be and in the end.
+  func advance(milliseconds: UInt64) {
+    let target = now + milliseconds * 1_000_000
+    while let wake = bridge.nextWakeMilliseconds(), wake * 1_000_000 <= target {
+      now = max(now, wake * 1_000_000)
+      hitTime()
+    }
+    now = target
+    hitTime()
+  }
+
+  func hitTime() {
+    fact { $0.hitTime(now: now, into: &$1) }
+  }
+
+  func stop(graceMilliseconds: UInt32) {
+    fact { $0.stop(graceMilliseconds: graceMilliseconds, now: now, into: &$1) }
+  }
+
+  func received(_ frame: DecodedFrame, from peer: HarnessPeer) {
+    bridge.received(frame, from: peer.id, now: now, into: &actions)
+    perform(incoming: frame.body)
+  }
+
+  func gone(_ peer: HarnessPeer, sentBytes: Int) {
+    peer.stream.withUnsafeBytes { stream in
+      bridge.peerIsGone(peer.id, sentBytes: UInt64(sentBytes), now: now, into: &actions) { end, byteCount in
+        #expect(end > UInt64(sentBytes) && end <= UInt64(stream.count), "a frame is asked for that is not waiting")
+        let frame = UnsafeRawBufferPointer(rebasing: stream[(Int(end) - byteCount)..<Int(end)])
+        let header = FrameHeader(loading: frame.baseAddress!)
+        #expect(header.kind == .invoke && header.frameBytes == byteCount, "no INVOKE lies where one is asked for")
+        return frame
+      }
+    }
+    peers[peer.id] = nil
+    perform(incoming: UnsafeRawBufferPointer(start: nil, count: 0))
+  }
+
+  /// States a fact and carries out what follows.
+  func fact(_ state: (inout Bridge, inout ActionBuffer) -> Void) {
+    state(&bridge, &actions)
+    perform(incoming: UnsafeRawBufferPointer(start: nil, count: 0))
+  }
+
+  // MARK: Actions
+
+  private func perform(incoming: UnsafeRawBufferPointer) {
+    for action in actions.actions {
+      switch action {
+      case .send(let frame):
+        guard let peer = peers[frame.peer] else { continue }
+        actions.withParts(of: frame, incoming: incoming) { prefix, rest in
+          sent.append((peer, peer.append(frame.header, prefix, rest)))
+        }
+      case .close(let id): peers[id]?.isClosed = true
+      }
+    }
+    actions.removeAll()
+  }
+}
