@@ -15,12 +15,15 @@ let package = Package(
   name: "hostcall",
   products: [
     .executable(name: "hostcalld", targets: ["hostcalld"]),
+    .executable(name: "hostcall", targets: ["hostcall"]),
     .library(name: "HostcallClient", targets: ["HostcallClient", "HostcallClientJSON"]),
     .library(name: "HostcallServer", targets: ["HostcallServer"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
+    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
     .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
   ],
   targets: [
@@ -43,6 +46,18 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"), "TOMLKit",
       ],
       swiftSettings: settings),
+    .executableTarget(
+      name: "hostcall",
+      dependencies: [
+        "HostcallClient", "HostcallClientJSON", "HostcallFunctions", "HostcallWire",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Subprocess", package: "swift-subprocess"),
+        .product(name: "SystemPackage", package: "swift-system"),
+      ],
+      swiftSettings: settings),
+    .testTarget(
+      name: "HostcallCommandTests", dependencies: ["hostcall", "HostcallClient", "HostcallFunctions", "HostcallWire"],
+      swiftSettings: settings),
     .testTarget(
       name: "HostcallWireTests", dependencies: ["HostcallWire"], resources: [.copy("protocol-vectors.json")],
       swiftSettings: settings),
@@ -55,7 +70,7 @@ let package = Package(
       name: "HostcallServerTests", dependencies: ["HostcallClient", "HostcallServer", "HostcallTestSupport"],
       swiftSettings: settings),
     .testTarget(
-      name: "HostcallProcessTests", dependencies: ["HostcallTestSupport", "HostcallWire", "hostcalld"],
+      name: "HostcallProcessTests", dependencies: ["HostcallTestSupport", "HostcallWire", "hostcall", "hostcalld"],
       swiftSettings: settings),
     .testTarget(name: "HostcallLoopTests", dependencies: ["HostcallLoop"], swiftSettings: settings),
     .testTarget(

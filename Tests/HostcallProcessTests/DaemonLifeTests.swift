@@ -1,4 +1,4 @@
-import Foundation
+import Glibc
 import HostcallTestSupport
 import HostcallWire
 import Testing
@@ -15,7 +15,7 @@ struct DaemonLifeTests {
     #expect(settings.text.contains("queued-calls-per-function = 1024\n"))
     // What it prints is a configuration that says the same.
     let file = daemon.folder + "/printed.toml"
-    try settings.text.write(toFile: file, atomically: true, encoding: .utf8)
+    Files.write(settings.output, to: file)
     #expect(try daemon.run("hostcalld", ["--check-config", "--config", file]).text == settings.text)
   }
 
@@ -34,7 +34,7 @@ struct DaemonLifeTests {
   func aConfigurationThatCannotBeIsRefusedWithItsLine(_ text: String, _ expected: String) throws {
     let daemon = try DaemonProcess()
     let file = daemon.folder + "/config.toml"
-    try text.write(toFile: file, atomically: true, encoding: .utf8)
+    Files.write(text.utf8, to: file)
     let outcome = try daemon.run("hostcalld", ["--config", file, "--check-config"])
     #expect(outcome.status == 1)
     #expect(outcome.errors.contains(expected), "\(outcome.errors)")

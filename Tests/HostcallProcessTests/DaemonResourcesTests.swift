@@ -7,7 +7,7 @@ import Testing
 @Suite("hostcalld and its resources")
 struct DaemonResourcesTests {
   private func descriptors(of daemon: DaemonProcess) throws -> Int {
-    try FileManager.default.contentsOfDirectory(atPath: "/proc/\(daemon.processID)/fd").count
+    Files.count(in: "/proc/\(daemon.processID)/fd")
   }
 
   /// Asks again until the daemon has seen what was done to it.

@@ -1,4 +1,4 @@
-import Foundation
+import Glibc
 
 /// A `hostcalld` of a test's own, on a socket in a folder of its own.
 package final class DaemonProcess {
@@ -19,11 +19,20 @@ package final class DaemonProcess {
     var arguments = ["--socket", temporary.file("s")] + arguments
     if let configuration {
       let file = temporary.file("hostcalld.toml")
-      try configuration.write(toFile: file, atomically: true, encoding: .utf8)
+      Files.write(configuration.utf8, to: file)
       arguments += ["--config", file]
     }
     child = try ChildProcess("hostcalld", arguments, errors: temporary.file("log"))
     _ = try RawPeer.waiting(for: socketPath, while: { [child] in child.isRunning })
+  }
+
+  /// Ends it. What a sanitizer has found in it ends the test run: a daemon with a fault proves nothing.
+  deinit {
+    child.stop()
+    let log = standardError()
+    precondition(
+      !log.contains("WARNING: ThreadSanitizer") && !log.contains("ERROR: AddressSanitizer"),
+      "a sanitizer reports a fault in hostcalld:\n\(log)")
   }
 
   package var socketPath: String { temporary.file("s") }
@@ -44,16 +53,12 @@ package final class DaemonProcess {
     _ program: String, _ arguments: [String], input: [UInt8] = [], environment: [String: String] = [:]
   ) throws -> Outcome {
     let run = TemporaryFolder()
-    _ = FileManager.default.createFile(atPath: run.file("in"), contents: Data(input))
-    _ = FileManager.default.createFile(atPath: run.file("out"), contents: nil)
+    Files.write(input, to: run.file("in"))
     let process = try ChildProcess(
       program, arguments, environment: ["HOSTCALL_SOCKET": socketPath].merging(environment) { $1 },
-      input: FileHandle(forReadingAtPath: run.file("in")), output: FileHandle(forWritingAtPath: run.file("out")),
-      errors: run.file("errors"))
+      input: run.file("in"), output: run.file("out"), errors: run.file("errors"))
     let status = process.wait()
-    return Outcome(
-      status: status, output: Array(FileManager.default.contents(atPath: run.file("out")) ?? Data()),
-      errors: process.standardError())
+    return Outcome(status: status, output: Files.read(run.file("out")), errors: process.standardError())
   }
 }
 

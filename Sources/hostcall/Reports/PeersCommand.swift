@@ -1,0 +1,38 @@
+import ArgumentParser
+import HostcallWire
+
+/// `hostcall peers`: who is connected.
+struct PeersCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "peers",
+    abstract: "List who is connected to the daemon.",
+    discussion: """
+      FUNCTIONS is how many a peer has registered, CALLING how many calls it waits for, RUNNING how many it runs.
+
+      Example:
+        hostcall peers
+      """)
+
+  @OptionGroup var report: ReportOptions
+
+  func run() async throws {
+    try await report.show("hostcall.peers", as: [PeerReport].self) { peers, _ in Self.text(peers) }
+  }
+
+  /// The table.
+  static func text(_ peers: [PeerReport]) -> String {
+    guard !peers.isEmpty else { return "nobody is connected\n" }
+    var table = TextTable([
+      .number("SESSION"), .text("CLIENT"), .number("PID"), .number("UID"), .number("CONNECTED"), .number("FUNCTIONS"),
+      .number("CALLING"), .number("RUNNING"), .text("STATE"),
+    ])
+    for peer in peers {
+      table.append([
+        "\(peer.session)", peer.client, "\(peer.processID)", "\(peer.userID)",
+        HumanText.duration(seconds: peer.connectedSeconds), "\(peer.functions)", "\(peer.callsInFlight)",
+        "\(peer.running)", peer.state,
+      ])
+    }
+    return table.text
+  }
+}
