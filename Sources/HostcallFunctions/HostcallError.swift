@@ -111,7 +111,9 @@ extension HostcallError: CustomStringConvertible {
       case .client: parts.append("\(status)")
       }
     }
-    if !message.isEmpty { parts.append(PayloadText.printable(message)) }
+    // The daemon's sentences begin with the function, which is said once.
+    let sentence = function.map { message.hasPrefix("\($0): ") ? message.dropFirst($0.count + 2) : message[...] }
+    if !message.isEmpty { parts.append(PayloadText.printable(String(sentence ?? message[...]))) }
     let text = parts.joined(separator: ": ")
     guard let correlationID else { return text }
     return "\(text) (call \(correlationID))"

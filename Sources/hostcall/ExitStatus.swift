@@ -44,14 +44,3 @@ extension HostcallError {
     }
   }
 }
-
-extension HostcallError {
-  /// The error as one line for a terminal; the daemon's sentences begin with the function, which is said once.
-  var line: String {
-    guard let function, message.hasPrefix("\(function): ") else { return description }
-    return HostcallError(
-      code, status: status, origin: origin, function: function, correlationID: correlationID,
-      message: String(message.dropFirst(function.count + 2))
-    ).description
-  }
-}

@@ -16,7 +16,7 @@ enum HostcallMain {
         try command.run()
       }
     } catch let error as HostcallError {
-      leave(error.line, error.exitStatus)
+      leave(error.description, error.exitStatus)
     } catch let error as CommandFailure {
       leave(error.message, error.status)
     } catch {

@@ -36,7 +36,7 @@ struct ExitStatusTests {
     func line(_ message: String) -> String {
       HostcallError(
         .status(.timeout), origin: .daemon, function: "token.fetch", correlationID: 4_294_967_301, message: message
-      ).line
+      ).description
     }
     let expected = "token.fetch: TIMEOUT from the daemon: no outcome within 250 ms (call 4294967301)"
     #expect(line("no outcome within 250 ms") == expected)

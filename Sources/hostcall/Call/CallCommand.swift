@@ -102,7 +102,7 @@ struct CallCommand: AsyncParsableCommand {
       return try await work.value
     } catch let error as HostcallError {
       guard let number = Interruption.first else { throw error }
-      throw CommandFailure(error.line, .signal(number))
+      throw CommandFailure(error.description, .signal(number))
     }
   }
 }

@@ -119,9 +119,9 @@ struct ServeCommand: AsyncParsableCommand {
       switch event {
       case .connected where isConnected: Diagnostics.write("connected again; serving \(name)")
       case .connected: isConnected = true
-      case .disconnected(let error): Diagnostics.write("\(error.line); connecting again")
+      case .disconnected(let error): Diagnostics.write("\(error.description); connecting again")
       case .reconnectFailed: break
-      case .registrationFailed(let error): Diagnostics.write("\(error.line); trying again")
+      case .registrationFailed(let error): Diagnostics.write("\(error.description); trying again")
       }
     }
   }
