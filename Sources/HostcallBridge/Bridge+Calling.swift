@@ -177,7 +177,7 @@ extension Bridge {
       header.nameBytes = UInt16(actions.end - start)
     }
     let metadataStart = actions.end
-    if registrations[registration].wantsCaller { writeCaller(calls[call].caller.slot, into: &actions) }
+    if registrations[registration].wantsCaller { writeCaller(of: call, into: &actions) }
     header.metadataBytes = UInt16(actions.end - metadataStart) + calls[call].metadataBytes
     let bodyBytes = Int(calls[call].bodyBytes)
     if let body = calls.body(call) {
@@ -202,11 +202,13 @@ extension Bridge {
     functions[function].calls += 1
   }
 
-  private func writeCaller(_ caller: Slot, into actions: inout ActionBuffer) {
-    let identity = peers[caller].identity
+  private func writeCaller(of call: Slot, into actions: inout ActionBuffer) {
+    let caller = calls[call].caller.slot
+    let orphan = orphans[call]
+    let identity = orphan?.identity ?? peers[caller].identity
     actions.writeMetadata("hostcall-caller-uid", String(identity.userID))
     actions.writeMetadata("hostcall-caller-gid", String(identity.groupID))
     actions.writeMetadata("hostcall-caller-pid", String(identity.processID))
-    actions.writeMetadata("hostcall-caller-session", String(peers[caller].session))
+    actions.writeMetadata("hostcall-caller-session", String(orphan?.session ?? peers[caller].session))
   }
 }

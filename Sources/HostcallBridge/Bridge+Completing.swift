@@ -142,7 +142,11 @@ extension Bridge {
   /// The call has its outcome: nothing of the caller's refers to it any more.
   mutating func detachFromCaller(_ call: Slot, _ status: Status, countsAsFailure: Bool = true) {
     let caller = calls[call].caller.slot
-    calls.removeFromCaller(call, &peers[caller].calls)
+    if caller == .none {
+      orphans[call] = nil
+    } else {
+      calls.removeFromCaller(call, &peers[caller].calls)
+    }
     if !calls[call].flags.contains(.noReply) {
       requests.remove(caller: caller, request: calls[call].request)
     }

@@ -33,7 +33,8 @@ extension Bridge {
     let slot = peer.slot
     peers[slot].state = .closing
     while peers[slot].calls.count > 0 {
-      abandon(peers[slot].calls.first, .callerLost, into: &actions)
+      let call = peers[slot].calls.first
+      if calls[call].flags.contains(.noReply) { orphan(call) } else { abandon(call, .callerLost, into: &actions) }
     }
     var again: [Slot] = []
     while peers[slot].work.count > 0 {
@@ -58,6 +59,14 @@ extension Bridge {
     for function in peers[slot].bound { functions.release(function) }
     if peers[slot].isLocal { localPeers -= 1 }
     peers.release(slot)
+  }
+
+  /// A call that nobody waits for goes on when its caller goes: to hand it over and leave is what NO_REPLY is for.
+  private mutating func orphan(_ call: Slot) {
+    let caller = calls[call].caller.slot
+    orphans[call] = Orphan(identity: peers[caller].identity, session: peers[caller].session)
+    calls.removeFromCaller(call, &peers[caller].calls)
+    calls[call].caller = .nobody
   }
 
   private func isIdempotent(_ call: Slot) -> Bool {

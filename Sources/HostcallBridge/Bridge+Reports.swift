@@ -90,7 +90,7 @@ extension Bridge {
     let held = [
       "peers": peers.count, "calls": calls.active, "callers' requests": requests.count, "deadlines": deadlines.count,
       "registrations": registrations.count, "functions": functions.count, "queues": functions.withQueue.count,
-      "stored bytes": calls.storedBytes, "outstanding calls": outstanding,
+      "stored bytes": calls.storedBytes, "outstanding calls": outstanding, "orphans": orphans.count,
     ]
     return held.filter { $0.value != 0 }
   }

@@ -33,6 +33,12 @@ package struct Bridge: ~Copyable {
     case drained
   }
 
+  /// The caller of a NO_REPLY call, which has gone.
+  struct Orphan {
+    let identity: PeerIdentity
+    let session: UInt64
+  }
+
   package let limits: Limits
   let identity: DaemonIdentity
   let startedNanoseconds: UInt64
@@ -45,6 +51,8 @@ package struct Bridge: ~Copyable {
   var deadlines: DeadlineWheel
   var hellos = HelloQueue()
   var due: [Slot] = []
+  /// Who made the NO_REPLY calls whose caller has gone: they go on without it.
+  var orphans: [Slot: Orphan] = [:]
   var sessions: UInt64 = 0
   var localPeers = 0
   /// Accepted calls without an outcome.

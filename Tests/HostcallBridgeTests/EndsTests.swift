@@ -128,7 +128,7 @@ import Testing
     let other = harness.connect()
     try worker.register("a", concurrency: 3)
     caller.call("a", request: 1)
-    caller.call("a", request: 2, flags: .noReply)
+    caller.call("a", request: 2)
     other.call("a", request: 1)
     caller.call("a", request: 3)
     other.call("a", request: 2, [2])
@@ -142,6 +142,26 @@ import Testing
     #expect(try worker.next(.invoke).payload == [2])
     worker.complete(invokes[2].id)
     try other.expectResult(.ok, request: 1)
+  }
+
+  @Test func callsThatNobodyWaitsForGoOnWithoutTheirCaller() throws {
+    let worker = harness.connect()
+    let caller = harness.connect(userID: 77)
+    try worker.register("a", concurrency: 1, ["caller": "true"])
+    caller.call("a", request: 1, flags: .noReply)
+    caller.call("a", request: 2, flags: .noReply)
+    let first = try worker.next(.invoke)
+    caller.gone()
+    worker.expectNothing()
+    worker.complete(first.id)
+    // The queued one still says who made it.
+    let second = try worker.next(.invoke)
+    #expect(second.metadata["hostcall-caller-uid"] == "77")
+    worker.complete(second.id)
+    worker.complete(second.id)
+    try worker.expectRejected(.duplicate, second.id)
+    worker.gone()
+    #expect(harness.bridge.remains.isEmpty)
   }
 
   @Test func aLostWorkersCallsAreLost() throws {
