@@ -145,7 +145,14 @@ extension Bridge {
   private func canTake(_ registration: Slot) -> Bool {
     let worker = registrations[registration].worker.slot
     return registrations[registration].places < registrations[registration].concurrency
-      && !peers[worker].isBacklogged && peers[worker].state == .open
+      && !peers[worker].isBacklogged && peers[worker].state == .open && !isFull(worker)
+  }
+
+  /// Whether as much as a peer may leave unread has been sent to it since the shell last said what had left: then the
+  /// shell has its turn before more is dispatched, however much waits.
+  func isFull(_ peer: Slot) -> Bool {
+    !peers[peer].isLocal
+      && peers[peer].outputPosition - peers[peer].sentBytes > UInt64(limits.outputBytesPerConnection)
   }
 
   // MARK: Dispatching

@@ -153,6 +153,16 @@ package struct Bridge: ~Copyable {
     violate(peer.slot, violation.reason, into: &actions)
   }
 
+  /// So many of all bytes sent to the peer have left the daemon. The shell says so after each write.
+  package mutating func peerHasTaken(
+    _ peer: PeerID, sentBytes: UInt64, now: UInt64, into actions: inout ActionBuffer
+  ) {
+    guard peers.has(peer) else { return }
+    let wasFull = isFull(peer.slot)
+    peers[peer.slot].sentBytes = sentBytes
+    if wasFull, !isFull(peer.slot), !peers[peer.slot].isBacklogged { serveQueues(now: now, into: &actions) }
+  }
+
   /// Too much waits to be read by the peer: nothing is dispatched to it until it can take more.
   package mutating func peerIsBacklogged(_ peer: PeerID) {
     guard peers.has(peer) else { return }
@@ -163,6 +173,10 @@ package struct Bridge: ~Copyable {
   package mutating func peerCanTakeMore(_ peer: PeerID, now: UInt64, into actions: inout ActionBuffer) {
     guard peers.has(peer), peers[peer.slot].isBacklogged else { return }
     peers[peer.slot].isBacklogged = false
+    serveQueues(now: now, into: &actions)
+  }
+
+  private mutating func serveQueues(now: UInt64, into actions: inout ActionBuffer) {
     for function in functions.withQueue {
       serveQueue(function, now: now, into: &actions)
     }

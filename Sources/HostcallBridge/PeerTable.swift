@@ -29,6 +29,8 @@ struct PeerRecord {
   var connectedNanoseconds: UInt64 = 0
   /// Bytes of all frames ever sent to it.
   var outputPosition: UInt64 = 0
+  /// How many of them had left when the shell last said so.
+  var sentBytes: UInt64 = 0
   /// Calls that it waits for, and calls that hold a place with it.
   var calls = CallList()
   var work = CallList()

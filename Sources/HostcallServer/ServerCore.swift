@@ -230,6 +230,8 @@ actor ServerCore {
       return lose(connection)
     }
     let waiting = connection.stream.output.queuedBytes
+    bridge.peerHasTaken(
+      connection.peer, sentBytes: connection.stream.output.sentBytes, now: loop.nowNanoseconds(), into: &actions)
     if waiting > configuration.limits.outputBytesBeforeClose {
       bridge.peerIsStuck(connection.peer, into: &actions)
     } else if waiting > configuration.limits.outputBytesPerConnection {

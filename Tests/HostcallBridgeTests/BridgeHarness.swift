@@ -76,6 +76,12 @@ final class BridgeHarness {
     fact { $0.hitTime(now: now, into: &$1) }
   }
 
+  /// All but so many of the bytes sent to a peer have left.
+  func hasTaken(_ peer: HarnessPeer, allBut unsentBytes: UInt64) {
+    let sentBytes = bridge.peers[peer.id.slot].outputPosition - unsentBytes
+    fact { $0.peerHasTaken(peer.id, sentBytes: sentBytes, now: now, into: &$1) }
+  }
+
   func stop(graceMilliseconds: UInt32) {
     fact { $0.stop(graceMilliseconds: graceMilliseconds, now: now, into: &$1) }
   }

@@ -111,6 +111,26 @@ import Testing
     worker.expectNothing()
   }
 
+  @Test func callsThatComeAtOnceGoOutInPortionsThatTheWorkerCanTake() throws {
+    let harness = BridgeHarness { $0.outputBytesPerConnection = 65_536 }
+    let caller = harness.connect()
+    let payload = [UInt8](repeating: 1, count: 50_000)
+    for request in 1...6 as ClosedRange<UInt64> { caller.call("a", request: request, payload, flags: .wait) }
+    let worker = harness.connect()
+    try worker.register("a")
+    // Two frames are more than the limit; the others wait until the shell has written.
+    let first = worker.takeAll()
+    #expect(first.count == 2)
+    harness.hasTaken(worker, allBut: 40_000)
+    #expect(worker.takeAll().count == 1)
+    harness.hasTaken(worker, allBut: 0)
+    #expect(worker.takeAll().count == 2)
+    harness.hasTaken(worker, allBut: 65_537)
+    worker.expectNothing()
+    harness.hasTaken(worker, allBut: 65_536)
+    #expect(worker.takeAll().count == 1)
+  }
+
   @Test func aBackloggedWorkerGetsNothing() throws {
     let caller = harness.connect()
     let slow = harness.connect()
