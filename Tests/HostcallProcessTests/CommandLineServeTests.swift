@@ -183,6 +183,25 @@ struct CommandLineServeTests {
     #expect(next.child.isRunning)
   }
 
+  @Test func aWorkerKilledInMidCallIsToldToTheCallerAtOnceAndIdempotentCallsMoveOn() throws {
+    let daemon = try DaemonProcess()
+    let first = try daemon.serve("work", ["--concurrency", "2"], script: "echo $$ >>$MARKS; exec sleep 60")
+    let plain = try daemon.start(["call", "work"])
+    let repeatable = try daemon.start(["call", "work", "--idempotent"])
+    let commands = try first.processIDs(2)
+    let second = try daemon.serve("work", script: "echo survived")
+    first.command.signal(SIGKILL)
+    #expect(plain.child.wait() == 5)
+    #expect(
+      plain.errors.contains("work: WORKER_LOST from the daemon: its worker went away while it may have been running"),
+      "\(plain.errors)")
+    #expect(repeatable.child.wait() == 0)
+    #expect(repeatable.output == "survived\n")
+    // Nobody is left to end what the killed worker ran.
+    for command in commands { kill(command, SIGKILL) }
+    #expect(second.command.child.isRunning)
+  }
+
   @Test func whatACommandLeavesBehindIsEndedWithIt() throws {
     let daemon = try DaemonProcess()
     let served = try daemon.serve("leaver", script: "sleep 60 & echo $! >>$MARKS; echo done")
