@@ -195,5 +195,7 @@ extension ServerCore {
           HostcallError(.closed, function: call.parameters.function, message: "the server has been shut down")))
     }
     host.calls = [:]
+    // Handlers often hold the server that calls them.
+    host.registrations = [:]
   }
 }

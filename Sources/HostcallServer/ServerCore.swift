@@ -97,7 +97,7 @@ actor ServerCore {
           })
       } catch {
         close(descriptor)
-        place.remove()
+        place.removeSocket()
         throw ServerError(error.description)
       }
       self.place = consume place
@@ -401,7 +401,7 @@ actor ServerCore {
     }
     settle()
     hostEnds()
-    place?.remove()
+    place?.removeSocket()
     place = nil
     phase = .ended
     report(.info, "stopped")

@@ -27,7 +27,9 @@ struct SocketPlace: ~Copyable {
     return SocketPlace(path: path, lockDescriptor: try lock(path))
   }
 
+  /// Gives the path to whoever wants it next. The lock file goes while the lock is still held.
   deinit {
+    unlink(Self.lockPath(path))
     close(lockDescriptor)
   }
 
@@ -49,10 +51,9 @@ struct SocketPlace: ~Copyable {
     }
   }
 
-  /// Removes socket and lock file, while the lock is still held.
-  func remove() {
+  /// Removes the socket, which nobody but the one who listened may do.
+  func removeSocket() {
     unlink(path)
-    unlink(Self.lockPath(path))
   }
 
   /// Whether somebody accepts connections there without having taken the lock.

@@ -18,17 +18,22 @@ package final class TemporaryFolder: Sendable {
   package func file(_ name: String) -> String { "\(path)/\(name)" }
 
   private static func remove(_ path: String) {
-    if let folder = opendir(path) {
+    // More than once: a process that is ending may be removing files of its own here.
+    for _ in 1...100 {
+      guard let folder = opendir(path) else {
+        unlink(path)
+        return
+      }
+      var names: [String] = []
       while let entry = readdir(folder) {
-        let name = withUnsafePointer(to: &entry.pointee.d_name) {
-          $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-        }
-        if name != ".", name != ".." { remove("\(path)/\(name)") }
+        names.append(
+          withUnsafePointer(to: &entry.pointee.d_name) {
+            $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+          })
       }
       closedir(folder)
-      rmdir(path)
-    } else {
-      unlink(path)
+      for name in names where name != "." && name != ".." { remove("\(path)/\(name)") }
+      if rmdir(path) == 0 { return }
     }
   }
 }
