@@ -16,6 +16,8 @@ let package = Package(
   products: [
     .executable(name: "hostcalld", targets: ["hostcalld"]),
     .executable(name: "hostcall", targets: ["hostcall"]),
+    .executable(name: "hostcall-demo-worker", targets: ["hostcall-demo-worker"]),
+    .executable(name: "hostcall-demo-client", targets: ["hostcall-demo-client"]),
     .library(name: "HostcallClient", targets: ["HostcallClient", "HostcallClientJSON"]),
     .library(name: "HostcallServer", targets: ["HostcallServer"]),
   ],
@@ -46,6 +48,10 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"), "TOMLKit",
       ],
       swiftSettings: settings),
+    .executableTarget(
+      name: "hostcall-demo-worker", dependencies: ["HostcallClient"], path: "Demo/Worker", swiftSettings: settings),
+    .executableTarget(
+      name: "hostcall-demo-client", dependencies: ["HostcallClient"], path: "Demo/Client", swiftSettings: settings),
     .executableTarget(
       name: "hostcall",
       dependencies: [
