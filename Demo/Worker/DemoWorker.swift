@@ -6,9 +6,11 @@ import HostcallClient
 struct DemoWorker {
   static func main() async {
     let arguments = WorkerArguments.parse()
-    do {
+    do throws(HostcallError) {
       try await run(arguments)
     } catch {
+      // Told to leave while it was still registering: that is no error.
+      if error.code == .closed { return }
       FileHandle.standardError.write(Data("hostcall-demo-worker: \(error)\n".utf8))
       exit(1)
     }

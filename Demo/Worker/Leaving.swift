@@ -5,7 +5,6 @@ enum Leaving {
   /// Runs the action at SIGTERM and SIGINT, as long as the sources that it gives back are kept.
   static func onSignals(_ leave: @escaping @Sendable () async -> Void) -> [any DispatchSourceSignal] {
     [SIGTERM, SIGINT].map { number in
-      signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(signal: number, queue: .global())
       source.setEventHandler { Task { await leave() } }
       source.resume()

@@ -23,7 +23,10 @@ extension Bridge {
   mutating func serveQueue(_ function: Slot, now: UInt64, into actions: inout ActionBuffer) {
     while functions[function].queue.count > 0, let registration = chooseWorker(function) {
       let call = functions[function].queue.first
-      if registrations[registration].wantsCaller, Int(calls[call].metadataBytes) > Self.roomForMetadata {
+      // Time may have passed that nobody has told of yet.
+      if calls[call].deadlineMilliseconds <= now / 1_000_000 {
+        hitDeadline(call, now: now, into: &actions)
+      } else if registrations[registration].wantsCaller, Int(calls[call].metadataBytes) > Self.roomForMetadata {
         end(call, .invalidArgument, now: now, into: &actions) { name, _ in "\(name): \(Self.noRoomForMetadata)" }
       } else {
         dequeue(call)

@@ -11,7 +11,7 @@ final class BridgeHarness {
   var bridge: Bridge
   private(set) var peers: [PeerID: HarnessPeer] = [:]
   /// What was sent since it was last emptied, in order over all peers.
-  var sent: [(peer: HarnessPeer, frame: ReceivedFrame)] = []
+  var sent: [SentFrame] = []
   private var actions = ActionBuffer()
 
   static let instance = "00112233445566778899aabbccddeeff"
@@ -119,7 +119,8 @@ final class BridgeHarness {
       case .send(let frame):
         guard let peer = peers[frame.peer] else { continue }
         actions.withParts(of: frame, incoming: incoming) { prefix, rest in
-          sent.append((peer, peer.append(frame.header, prefix, rest)))
+          let received = peer.append(frame.header, prefix, rest)
+          sent.append(SentFrame(peer: peer.id, frame: received, end: peer.stream.count))
         }
       case .close(let id): peers[id]?.isClosed = true
       }

@@ -74,6 +74,14 @@ import Testing
     try second.expectResult(.invalidArgument, request: 4)
   }
 
+  @Test func handlesGoWithTheirConnection() throws {
+    let caller = harness.connect()
+    for name in ["a", "b", "a"] { _ = try caller.bind(name) }
+    #expect(harness.bridge.statsReport().functions == 2)
+    caller.gone()
+    #expect(harness.bridge.remains.isEmpty)
+  }
+
   @Test func bindOfADaemonsNameIsAllowed() throws {
     let local = try #require(harness.connectWithoutHello(isLocal: true))
     try local.register("hostcall.echo")

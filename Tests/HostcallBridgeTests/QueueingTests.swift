@@ -148,6 +148,22 @@ import Testing
     slow.expectNothing()
   }
 
+  @Test func aCallWhoseDeadlineHasPassedIsNotStarted() throws {
+    let worker = harness.connect()
+    let caller = harness.connect()
+    try worker.register("a", concurrency: 1)
+    caller.call("a", request: 1)
+    caller.call("a", request: 2, [2], timeout: 10)
+    caller.call("a", request: 3, [3], timeout: 50)
+    harness.pass(milliseconds: 10)
+    worker.complete(try worker.next(.invoke).id)
+    try caller.expectResult(.ok, request: 1)
+    try caller.expectResult(.timeout, request: 2, containing: "10 ms")
+    #expect(try worker.next(.invoke).payload == [3])
+    harness.hitTime()
+    caller.expectNothing()
+  }
+
   @Test func aCancelledCallLeavesTheQueue() throws {
     let worker = harness.connect()
     try worker.register("a", concurrency: 1)

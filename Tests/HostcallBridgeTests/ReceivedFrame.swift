@@ -1,5 +1,7 @@
 import HostcallWire
 
+@testable import HostcallBridge
+
 /// A frame that a peer has got, out of the bytes that the daemon would have written.
 struct ReceivedFrame: Equatable, CustomStringConvertible {
   var kind: FrameKind
@@ -26,6 +28,13 @@ struct ReceivedFrame: Equatable, CustomStringConvertible {
       + "aux \(header.aux) name “\(name)” metadata \(metadata.entries.map { "\($0.key)=\($0.value)" }) "
       + "payload of \(payload.count) bytes “\(FrameRules.printable(payload))”"
   }
+}
+
+/// A frame that the bridge has sent, and where it ends in the stream of bytes to its peer.
+struct SentFrame {
+  let peer: PeerID
+  let frame: ReceivedFrame
+  let end: Int
 }
 
 extension FrameRules {

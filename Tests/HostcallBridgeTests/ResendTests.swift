@@ -107,6 +107,19 @@ import Testing
     #expect(try wide.next(.invoke).payload == [2])
   }
 
+  @Test func itIsNotSentAgainAfterItsDeadline() throws {
+    let first = harness.connect()
+    let second = harness.connect()
+    let caller = harness.connect()
+    try first.register("a")
+    try second.register("a")
+    caller.call("a", request: 1, flags: .idempotent, timeout: 10)
+    harness.pass(milliseconds: 10)
+    first.gone()
+    try caller.expectResult(.timeout, request: 1)
+    second.expectNothing()
+  }
+
   // MARK: What had not wholly left
 
   @Test func anInvokeThatHadNotWhollyLeftIsSentAgain() throws {
