@@ -28,9 +28,15 @@ struct Daemon {
 
   /// Serves until SIGTERM or SIGINT; the second one of them ends all calls at once.
   func run() async throws {
-    // Before the socket is there, so that nobody who finds it can end the daemon in the middle of its start.
-    try await server.leave(on: [SIGTERM, SIGINT])
-    try await server.run()
+    do {
+      // Before the socket is there, so that nobody who finds it can end the daemon in the middle of its start.
+      try await server.leave(on: [SIGTERM, SIGINT])
+      try await server.run()
+    } catch {
+      // The process must not exit while the loop is closing its signals: libuv takes its own state down at exit.
+      await server.shutdownNow()
+      throw error
+    }
   }
 
   /// As many open files as the system lets this process have; gives the number.
