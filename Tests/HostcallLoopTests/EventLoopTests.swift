@@ -118,6 +118,19 @@ struct EventLoopTests {
     #expect(try await loop.run { loop.openHandleCount } == 0)
   }
 
+  @Test("stand-in threads that end and begin while jobs arrive run each job once")
+  func standInsTakeTurns() async throws {
+    let loop = try EventLoop(threadName: "test")
+    let actor = LoopActor(loop)
+    await loop.stop()
+    await withTaskGroup(of: Void.self) { group in
+      // Each waits for its last job, so the queue runs empty, and a stand-in ends, again and again.
+      for _ in 0..<3 { group.addTask { for _ in 0..<2_000 { await actor.append(1) } } }
+    }
+    #expect(await actor.sum == 6_000)
+    #expect(await actor.runsElsewhere == 0)
+  }
+
   @Test("jobs that race the end are not lost")
   func jobsRacingTheEndAreRun() async throws {
     for _ in 0..<100 {

@@ -57,7 +57,18 @@ struct SocketListenerTests {
   @Test("out of descriptors it reports once, does not spin, and accepts when there are some again")
   func waitsForDescriptors() async {
     // In a process of its own: the limit is the whole process's.
-    await #expect(processExitsWith: .success) {
+    let result = await #expect(processExitsWith: .success, observing: [\.standardErrorContent]) {
+      dup2(open("/tmp/hc-loop/crash.txt", O_WRONLY | O_CREAT | O_APPEND, 0o600), 2)
+      let warm = UnsafeMutablePointer<UnsafeMutableRawPointer?>.allocate(capacity: 64)
+      _ = cBacktrace(warm, 64)
+      signal(SIGILL) { _ in
+        withUnsafeTemporaryAllocation(of: UnsafeMutableRawPointer?.self, capacity: 64) { frames in
+          let count = cBacktrace(frames.baseAddress!, 64)
+          cBacktraceSymbols(frames.baseAddress!, count, 2)
+        }
+        signal(SIGILL, SIG_DFL)
+      }
+
       let loop = try EventLoop(threadName: "test")
       let path = temporarySocketPath()
       let listening = try UnixSocket.listen(path: path, backlog: 16, mode: 0o600)
@@ -74,21 +85,25 @@ struct SocketListenerTests {
         limit.rlim_cur = 3
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
         _ = LoopTurnHook(loop) { turns.value += 1 }
+        let restoring = LoopTimer(loop) {
+          // About three tries have failed since the first, none reported; waiting costs next to no turns.
+          #expect(turns.value < 20)
+          isFull.value = false
+          var restored = before
+          setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &restored)
+          retried.open()
+        }
         _ = try SocketListener(
           loop, descriptor: listening,
           onAccept: { descriptor in
             #expect(!isFull.value)
             Glibc.close(descriptor)
             accepted.open()
-          }, onFailure: { failures.value.append($0) })
-        LoopTimer(loop) {
-          // Three tries have failed by now, each reported or not; waiting costs next to no turns.
-          #expect(turns.value < 20)
-          isFull.value = false
-          var restored = before
-          setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &restored)
-          retried.open()
-        }.schedule(afterMilliseconds: 350)
+          },
+          onFailure: {
+            failures.value.append($0)
+            restoring.schedule(afterMilliseconds: 350)
+          })
       }
       await retried.wait()
       await accepted.wait()
@@ -99,5 +114,10 @@ struct SocketListenerTests {
       Glibc.close(mine)
       unlink(path)
     }
+    print("CHILD STDERR:", String(decoding: result?.standardErrorContent ?? [], as: UTF8.self))
   }
 }
+
+@_silgen_name("backtrace") func cBacktrace(_ b: UnsafeMutablePointer<UnsafeMutableRawPointer?>, _ n: Int32) -> Int32
+@_silgen_name("backtrace_symbols_fd") func cBacktraceSymbols(
+  _ b: UnsafeMutablePointer<UnsafeMutableRawPointer?>, _ n: Int32, _ fd: Int32)
