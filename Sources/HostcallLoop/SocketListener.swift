@@ -15,6 +15,7 @@ package final class SocketListener: LoopHandle {
   package static let retryMilliseconds: UInt64 = 100
 
   private let descriptor: Int32
+  private let accept: (Int32) -> Int32
   private var onAccept: ((Int32) -> Void)?
   private var onFailure: ((LoopError) -> Void)?
   private var retryTimer: LoopTimer?
@@ -25,17 +26,33 @@ package final class SocketListener: LoopHandle {
   ///
   /// `onAccept` owns the descriptor it gets, non-blocking and closed on exec. Errors: libuv's, when the descriptor
   /// cannot be polled or the loop is stopping; the descriptor then stays the caller's.
-  package init(
+  package convenience init(
     _ loop: EventLoop, descriptor: Int32, onAccept: @escaping (Int32) -> Void,
     onFailure: @escaping (LoopError) -> Void
   ) throws(LoopError) {
+    try self.init(
+      loop, descriptor: descriptor, accept: SocketListener.accept(on:), onAccept: onAccept, onFailure: onFailure)
+  }
+
+  /// The same with another `accept`, which answers as `accept4` does.
+  ///
+  /// For tests: a limit on descriptors is the whole process's, and libdispatch traps when it meets it.
+  init(
+    _ loop: EventLoop, descriptor: Int32, accept: @escaping (Int32) -> Int32, onAccept: @escaping (Int32) -> Void,
+    onFailure: @escaping (LoopError) -> Void
+  ) throws(LoopError) {
     self.descriptor = descriptor
+    self.accept = accept
     self.onAccept = onAccept
     self.onFailure = onFailure
     super.init(loop)
     let code = open(uv_poll_t.self) { uv_poll_init($0, $1, descriptor) }
     guard code == 0 else { throw LoopError(attempted: "accept connections", code: code) }
     startPolling()
+  }
+
+  static func accept(on descriptor: Int32) -> Int32 {
+    accept4(descriptor, nil, nil, Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue))
   }
 
   /// Tries again at once when accepting is paused, for instance because a connection was closed.
@@ -59,8 +76,7 @@ package final class SocketListener: LoopHandle {
     var attempts = 0
     while isOpen, attempts < Self.maximumAcceptsPerTurn {
       attempts += 1
-      let flags = Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
-      let accepted = accept4(descriptor, nil, nil, flags)
+      let accepted = accept(descriptor)
       if accepted >= 0 {
         failureIsReported = false
         onAccept?(accepted)

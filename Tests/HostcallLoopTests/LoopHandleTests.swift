@@ -36,7 +36,8 @@ struct LoopHandleTests {
     }
     #expect(count == 8)
     await loop.stop()
-    #expect(receivePlainly(peers) == nil, "the peer sees the end after the bytes")
+    // The peer sees the end after the bytes.
+    #expect(await eventually { receivePlainly(peers) == nil })
     Glibc.close(peers)
     #expect(try await loop.run { loop.openHandleCount } == 0)
   }

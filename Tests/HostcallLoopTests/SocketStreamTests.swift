@@ -223,7 +223,7 @@ struct SocketStreamTests {
     #expect(try await loop.run { calls.value } == 1)
     #expect(try await loop.run { loop.chunkPool.chunksInUse } == 0)
     await loop.stop()
-    #expect(receivePlainly(peers) == nil)
+    #expect(await eventually { receivePlainly(peers) == nil })
     Glibc.close(peers)
   }
 

@@ -68,3 +68,16 @@ func send(_ descriptor: Int32, copies count: Int, of passed: Int32) -> Int {
     }
   }
 }
+
+/// Whether `condition` holds at some time within ten seconds.
+///
+/// For what follows from the closing of a descriptor: while another test starts a process, between its fork and its
+/// exec, that process holds copies of ours.
+func eventually(_ condition: () -> Bool) async -> Bool {
+  let end = ContinuousClock.now + .seconds(10)
+  while ContinuousClock.now < end {
+    if condition() { return true }
+    await Task.yield()
+  }
+  return condition()
+}
