@@ -10,6 +10,7 @@ final class ServedProcesses: Sendable {
     /// Leaders of process groups, from after their start until before their number may be given to another process.
     var groups: Set<pid_t> = []
     var isLeaving = false
+    var isKilling = false
     var waiting: [CheckedContinuation<Void, Never>] = []
   }
 
@@ -44,7 +45,10 @@ final class ServedProcesses: Sendable {
 
   /// A process group has come to be, known by its leader.
   func started(_ leader: pid_t) {
-    state.withLock { _ = $0.groups.insert(leader) }
+    state.withLock { state in
+      state.groups.insert(leader)
+      if state.isKilling { kill(-leader, SIGKILL) }
+    }
   }
 
   /// The leader has ended and is about to be waited for: kills what it has left behind.
@@ -55,11 +59,15 @@ final class ServedProcesses: Sendable {
     }
   }
 
-  /// Kills everything at once.
+  /// Kills everything at once, and waits a second at most for commands that are just being started, so that none of
+  /// them is left behind.
   func killAll() {
     state.withLock { state in
+      state.isKilling = true
       for leader in state.groups { kill(-leader, SIGKILL) }
     }
+    let end = ContinuousClock.now + .seconds(1)
+    while state.withLock({ $0.groups.count < $0.calls }), ContinuousClock.now < end { usleep(1_000) }
   }
 
   /// Returns when no call runs.
