@@ -24,8 +24,6 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
-    .package(url: "https://github.com/apple/swift-system", from: "1.5.0"),
-    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2", traits: []),
     .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
   ],
   targets: [
@@ -55,14 +53,13 @@ let package = Package(
     .executableTarget(
       name: "hostcall",
       dependencies: [
-        "HostcallClient", "HostcallClientJSON", "HostcallFunctions", "HostcallWire",
+        "HostcallClient", "HostcallClientJSON", "HostcallFunctions", "HostcallLoop", "HostcallWire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        .product(name: "Subprocess", package: "swift-subprocess"),
-        .product(name: "SystemPackage", package: "swift-system"),
       ],
       swiftSettings: settings),
     .testTarget(
-      name: "HostcallCommandTests", dependencies: ["hostcall", "HostcallClient", "HostcallFunctions", "HostcallWire"],
+      name: "HostcallCommandTests",
+      dependencies: ["hostcall", "HostcallClient", "HostcallFunctions", "HostcallTestSupport", "HostcallWire"],
       swiftSettings: settings),
     .testTarget(
       name: "HostcallWireTests", dependencies: ["HostcallWire"], resources: [.copy("protocol-vectors.json")],

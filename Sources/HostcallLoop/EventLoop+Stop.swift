@@ -24,7 +24,7 @@ extension EventLoop {
       thread = nil
       return ended
     }
-    if let ended { pthread_join(ended, nil) }
+    if let ended { ended.join() }
   }
 
   private func beginStopping() {

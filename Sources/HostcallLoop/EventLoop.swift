@@ -21,7 +21,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   let wakeUp: UnsafeMutablePointer<uv_async_t>
   let inbox = HeapLock(LoopInbox())
   /// Set once before the thread can be stopped, read once by whoever joins it.
-  let thread = HeapLock<pthread_t?>(nil)
+  let thread = HeapLock<SystemThread?>(nil)
   private let threadKey = LoopThreadKey.key
 
   /// The handles that are not closed yet.
@@ -64,7 +64,7 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
     // Not retained: the thread retains the loop for as long as the wake-up exists.
     wakeUp.pointee.data = Unmanaged.passUnretained(self).toOpaque()
     do throws(LoopError) {
-      let started = try startThread(named: threadName, detached: false) { $0.run() }
+      let started = try startThread(named: threadName) { $0.run() }
       thread.withLock { $0 = started }
     } catch {
       closeWakeUp()

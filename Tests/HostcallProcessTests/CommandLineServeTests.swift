@@ -126,6 +126,42 @@ struct CommandLineServeTests {
     #expect(status.command.child.isRunning && signal.command.child.isRunning)
   }
 
+  @Test func aCommandHasTheUsualSignals() throws {
+    let daemon = try DaemonProcess()
+    // `serve` ignores it itself.
+    let served = try daemon.serve("signals", script: "kill -PIPE $$; echo still here")
+    #expect(try daemon.hostcall(["call", "signals"]).errors.contains("from the worker: sh was ended by signal 13 (call"))
+    #expect(served.command.child.isRunning)
+  }
+
+  @Test func whatCannotBeStartedIsAFailureThatSaysWhy() throws {
+    let daemon = try DaemonProcess()
+    let folder = TemporaryFolder()
+    let script = folder.file("script")
+    Files.write(Array("exit 0\n".utf8), to: script)
+    #expect(chmod(script, 0o700) == 0)
+    let served = try StartedCommand(daemon, ["serve", "broken", "--", script])
+    let reason = "broken: FAILED from the worker: cannot run \(script): exec format error (a script begins with a line"
+    #expect(try daemon.hostcall(["call", "broken", "--wait"]).errors.contains(reason))
+    unlink(script)
+    let gone = "broken: FAILED from the worker: cannot run \(script): no such file or directory (call"
+    #expect(try daemon.hostcall(["call", "broken"]).errors.contains(gone))
+    #expect(served.child.stop() == 0)
+  }
+
+  @Test func servingLeavesNoDescriptorOpen() throws {
+    let daemon = try DaemonProcess()
+    let served = try daemon.serve("copy", ["--concurrency", "4"], script: "cat")
+    func open() -> Int { Files.count(in: "/proc/\(served.command.child.processID)/fd") }
+    #expect(try daemon.hostcall(["call", "copy", "first"]).text == "first")
+    let atFirst = open()
+    for _ in 1...5 {
+      let calls = try (1...10).map { try daemon.start(["call", "copy", "\($0)"]) }
+      for call in calls { #expect(call.child.wait() == 0) }
+    }
+    try eventually("everything is closed") { open() <= atFirst }
+  }
+
   @Test func outputAboveTheLimitIsAnErrorAndEndsTheCommand() throws {
     let daemon = try DaemonProcess(configuration: "[limits]\nframe-bytes = 4096\n")
     let served = try daemon.serve("endless", script: "echo $$ >>$MARKS; exec yes")
@@ -165,6 +201,24 @@ struct CommandLineServeTests {
     let served = try daemon.serve("slow", script: Self.obedient)
     #expect(try daemon.hostcall(["call", "slow", "--timeout", "1s"]).status == 3)
     #expect(try served.marks(2) == ["started", "terminated"])
+  }
+
+  @Test func aReaderOfErrorsThatDoesNotReadKeepsNoCallFromItsEnd() throws {
+    let daemon = try DaemonProcess()
+    let folder = TemporaryFolder()
+    let unread = folder.file("unread")
+    #expect(mkfifo(unread, 0o600) == 0)
+    let reader = open(unread, O_RDWR)
+    defer { close(reader) }
+    let served = try ChildProcess(
+      "hostcall", ["serve", "talker", "--", "sh", "-c", "exec yes >&2"],
+      environment: ["HOSTCALL_SOCKET": daemon.socketPath], errors: unread)
+    // The second one finds the place free again.
+    for _ in 1...2 {
+      #expect(try daemon.hostcall(["call", "talker", "--wait", "--timeout", "1s"]).status == 3)
+    }
+    try eventually("no call is left") { try daemon.hostcall(["functions", "--json"]).text.contains(#""running":0"#) }
+    #expect(served.stop() == 0)
   }
 
   @Test func aCommandThatIgnoresTheSignalIsKilledWithAllItsProcesses() throws {

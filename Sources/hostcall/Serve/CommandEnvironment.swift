@@ -1,3 +1,4 @@
+import Glibc
 import HostcallClient
 
 /// What a served command finds in its environment, beside what `hostcall serve` has itself.
@@ -5,12 +6,32 @@ enum CommandEnvironment {
   /// Before the names of metadata.
   static let metadataPrefix = "HOSTCALL_META_"
 
-  /// The variables of one call. Those of a call that `hostcall serve` itself may be part of are taken away: nil.
-  static func variables(
-    for request: HostcallRequest, socketPath: String, inheritedNames: some Sequence<String>
-  ) -> [String: String?] {
-    var variables: [String: String?] = [:]
-    for name in inheritedNames where name.hasPrefix(metadataPrefix) { variables.updateValue(nil, forKey: name) }
+  /// The environment of this process, as `NAME=value`, read once.
+  static let inherited: [String] = {
+    var entries: [String] = []
+    var next = environ
+    while let entry = next.pointee {
+      entries.append(String(cString: entry))
+      next += 1
+    }
+    return entries
+  }()
+
+  /// The environment of the command for one call, as `NAME=value`.
+  ///
+  /// Of what is inherited, the metadata of a call that `hostcall serve` itself may be part of is left out.
+  static func entries(for request: HostcallRequest, socketPath: String, inherited: [String]) -> [String] {
+    let variables = variables(for: request, socketPath: socketPath)
+    let kept = inherited.filter { entry in
+      let name = entry.prefix { $0 != "=" }
+      return !name.hasPrefix(metadataPrefix) && variables[String(name)] == nil
+    }
+    return kept + variables.map { "\($0.key)=\($0.value)" }
+  }
+
+  /// The variables that describe one call.
+  static func variables(for request: HostcallRequest, socketPath: String) -> [String: String] {
+    var variables: [String: String] = [:]
     for entry in request.metadata.entries { variables[name(forMetadata: entry.key)] = entry.value }
     variables["HOSTCALL_FUNCTION"] = request.function
     variables["HOSTCALL_CALL_ID"] = "\(request.correlationID)"

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import HostcallClient
+import HostcallLoop
 import HostcallWire
 
 /// `hostcall serve`: a command as a host function.
@@ -11,7 +12,7 @@ struct ServeCommand: AsyncParsableCommand {
     discussion: """
       The command reads the payload from its standard input; its standard output is the result. A status other than 0 \
       ends the call with FAILED and the last of its standard error, which also goes to this standard error. When a \
-      call is cancelled or its time is up, the command and all processes of its session get SIGTERM, and SIGKILL after \
+      call is cancelled or its time is up, the command and all that it started get SIGTERM, and SIGKILL after \
       the grace. What it leaves behind when it ends is killed.
 
       The command's environment has HOSTCALL_FUNCTION, HOSTCALL_CALL_ID, HOSTCALL_TIMEOUT_MS (what is left of the \
@@ -76,8 +77,8 @@ struct ServeCommand: AsyncParsableCommand {
   }
 
   func run() async throws {
-    let processes = ServedProcesses()
-    let program = try await ServedProgram(command)
+    let program = try ServedProgram(command, searchPath: getenv("PATH").map { String(cString: $0) })
+    let processes = try Self.processes()
     let client = try await connection.connect(reconnect: .whenRegistered)
     let command = ServedCommand(
       program: program, resultEncoding: encoding, grace: grace, socketPath: client.socketPath, processes: processes)
@@ -86,7 +87,7 @@ struct ServeCommand: AsyncParsableCommand {
         processes.killAll()
         Interruption.leave(number)
       }
-      Diagnostics.write(Self.leaving(running: processes.count))
+      Diagnostics.note(Self.leaving(running: processes.count))
       Task { await client.shutdown() }
     }
     let watching = Task { [name] in await Self.report(client.connectionEvents, name) }
@@ -96,11 +97,19 @@ struct ServeCommand: AsyncParsableCommand {
       try await command.answer(
         request, largestResultBytes: await client.serverInformation?.largestFrameBytes ?? 1 << 20)
     }
-    Diagnostics.write("serving \(name) at \(client.socketPath)")
+    Diagnostics.note("serving \(name) at \(client.socketPath)")
     let reason = await client.waitUntilClosed()
     await processes.waitUntilNoneIsLeft()
     watching.cancel()
     if let reason { throw reason }
+  }
+
+  private static func processes() throws(CommandFailure) -> ServedProcesses {
+    do {
+      return try ServedProcesses()
+    } catch {
+      throw CommandFailure(error.description, .refused)
+    }
   }
 
   /// What is said at the first signal.
@@ -117,11 +126,11 @@ struct ServeCommand: AsyncParsableCommand {
     var isConnected = false
     for await event in events {
       switch event {
-      case .connected where isConnected: Diagnostics.write("connected again; serving \(name)")
+      case .connected where isConnected: Diagnostics.note("connected again; serving \(name)")
       case .connected: isConnected = true
-      case .disconnected(let error): Diagnostics.write("\(error.description); connecting again")
+      case .disconnected(let error): Diagnostics.note("\(error.description); connecting again")
       case .reconnectFailed: break
-      case .registrationFailed(let error): Diagnostics.write("\(error.description); trying again")
+      case .registrationFailed(let error): Diagnostics.note("\(error.description); trying again")
       }
     }
   }

@@ -8,6 +8,15 @@ enum Diagnostics {
     try? StandardStreams.write(Array("hostcall: \(oneLine(message))\n".utf8), to: STDERR_FILENO)
   }
 
+  /// How long a note waits for a reader of standard error.
+  static let longestNoteWaitMilliseconds: Int32 = 1_000
+
+  /// As `write`, but where nobody reads standard error the note is lost, rather than what goes on held up.
+  static func note(_ message: String) {
+    var interest = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
+    if poll(&interest, 1, longestNoteWaitMilliseconds) > 0 { write(message) }
+  }
+
   /// Text from anywhere without what would begin a new line or steer a terminal; lines are joined by ` | `.
   static func oneLine(_ text: String) -> String {
     PayloadText.printable(text)

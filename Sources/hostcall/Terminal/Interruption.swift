@@ -1,5 +1,5 @@
 import Glibc
-import Synchronization
+import HostcallLoop
 
 /// SIGINT, SIGTERM and SIGHUP, told to a thread of their own, so that what they lead to is ordinary code.
 ///
@@ -11,7 +11,7 @@ enum Interruption {
     var first: Int32?
   }
 
-  private static let state = Mutex(State())
+  private static let state = HeapLock(State())
 
   /// The first signal that came while there was a handler.
   static var first: Int32? { state.withLock(\.first) }
@@ -29,11 +29,9 @@ enum Interruption {
     guard pipe(&ends) == 0 else { return }
     for descriptor in ends { _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC) }
     signalPipe = ends[1]
-    var thread = pthread_t()
-    // The descriptor travels in the pointer itself.
-    let argument = UnsafeMutableRawPointer(bitPattern: Int(ends[0]))
-    guard pthread_create(&thread, nil, { Interruption.wait(Int32(Int(bitPattern: $0))) }, argument) == 0 else { return }
-    pthread_detach(thread)
+    let readEnd = ends[0]
+    guard let thread = try? SystemThread(named: "signals", { wait(readEnd) }) else { return }
+    thread.detach()
     take(SIGTERM)
     // Ignored from the start by nohup, and by a shell for what it runs in the background: that stays.
     for number in [SIGINT, SIGHUP] where !isIgnored(number) { take(number) }
@@ -45,7 +43,7 @@ enum Interruption {
   }
 
   /// The body of the thread.
-  private static func wait(_ descriptor: Int32) -> UnsafeMutableRawPointer? {
+  private static func wait(_ descriptor: Int32) {
     while true {
       var byte: UInt8 = 0
       guard read(descriptor, &byte, 1) == 1 else { continue }
