@@ -62,10 +62,11 @@ let package = Package(
       dependencies: ["hostcall", "HostcallClient", "HostcallFunctions", "HostcallTestSupport", "HostcallWire"],
       swiftSettings: settings),
     .testTarget(
-      name: "HostcallWireTests", dependencies: ["HostcallWire"], resources: [.copy("protocol-vectors.json")],
-      swiftSettings: settings),
+      name: "HostcallWireTests", dependencies: ["HostcallTestSupport", "HostcallWire"],
+      resources: [.copy("protocol-vectors.json")], swiftSettings: settings),
     .testTarget(
-      name: "HostcallBridgeTests", dependencies: ["HostcallBridge", "HostcallWire"], swiftSettings: settings),
+      name: "HostcallBridgeTests", dependencies: ["HostcallBridge", "HostcallTestSupport", "HostcallWire"],
+      swiftSettings: settings),
     .target(
       name: "HostcallTestSupport", dependencies: ["HostcallWire"], path: "Tests/HostcallTestSupport",
       swiftSettings: settings),
@@ -75,7 +76,8 @@ let package = Package(
     .testTarget(
       name: "HostcallProcessTests", dependencies: ["HostcallTestSupport", "HostcallWire", "hostcall", "hostcalld"],
       swiftSettings: settings),
-    .testTarget(name: "HostcallLoopTests", dependencies: ["HostcallLoop"], swiftSettings: settings),
+    .testTarget(
+      name: "HostcallLoopTests", dependencies: ["HostcallLoop", "HostcallTestSupport"], swiftSettings: settings),
     .testTarget(
       name: "HostcallClientTests",
       dependencies: ["HostcallClient", "HostcallClientJSON", "HostcallLoop", "HostcallWire"], swiftSettings: settings),

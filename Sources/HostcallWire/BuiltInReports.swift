@@ -89,7 +89,7 @@ package struct PeerReport: Codable, Sendable, Equatable {
   package var callsInFlight: Int
   /// Calls that it runs, those included that ended for their caller and that it has not completed yet.
   package var running: Int
-  /// `open`, or `leaving` after GOAWAY.
+  /// `awaitingHello`, `open`, `leaving` after its GOAWAY, or `closing` until what it was sent has left.
   package var state: String
 
   package init(

@@ -1,3 +1,4 @@
+import HostcallTestSupport
 import Testing
 
 @testable import HostcallBridge
@@ -8,7 +9,7 @@ import Testing
 
   @Test(arguments: 0..<20 as Range<UInt64>)
   func placesAreRememberedAndIDsNeverIssuedTwice(seed: UInt64) throws {
-    var random = SeededRandom(seed: seed)
+    var random = SeededGenerator(seed: seed)
     let most = random.pick([1, 3, 50])
     let remembered = random.pick([1, 2, 16])
     var table = CallTable(callsInFlight: most, remembered: remembered)
@@ -42,7 +43,7 @@ import Testing
 
   @Test(arguments: 0..<20 as Range<UInt64>)
   func listsKeepTheirOrder(seed: UInt64) throws {
-    var random = SeededRandom(seed: seed)
+    var random = SeededGenerator(seed: seed)
     var table = CallTable(callsInFlight: 100, remembered: 4)
     var callers = [CallList](repeating: CallList(), count: 3)
     var queues = [CallList](repeating: CallList(), count: 3)

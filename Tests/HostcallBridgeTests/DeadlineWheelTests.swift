@@ -1,3 +1,4 @@
+import HostcallTestSupport
 import Testing
 
 @testable import HostcallBridge
@@ -56,7 +57,7 @@ import Testing
 
   @Test(arguments: 0..<300 as Range<UInt64>)
   func neverEarlyNeverLate(seed: UInt64) {
-    var random = SeededRandom(seed: seed &* 77 &+ 5)
+    var random = SeededGenerator(seed: seed &* 77 &+ 5)
     // Starts lie just before the places where wheels turn over.
     let start =
       random.chance(70) ? (1 << UInt64(random.pick([6, 12, 18, 24, 30, 36, 40]))) - UInt64(random.below(3)) : 17
@@ -102,7 +103,7 @@ import Testing
 
   /// Going from one ``DeadlineWheel/nextMilliseconds`` to the next gets there in few steps.
   @Test func followingTheNextTimeIsEnough() {
-    var random = SeededRandom(seed: 9)
+    var random = SeededGenerator(seed: 9)
     for _ in 0..<200 {
       var pair = Pair(now: random.next() >> UInt64(20 + random.below(30)))
       for slot in 0..<8 as Range<Slot> { pair.set(slot, pair.now + 1 + random.next() % random.pick(Self.spans)) }

@@ -1,3 +1,4 @@
+import HostcallTestSupport
 import Testing
 
 @testable import HostcallBridge
@@ -25,7 +26,7 @@ import Testing
 
   @Test(arguments: 0..<12 as Range<UInt64>)
   func aNameMeansWhatItShould(seed: UInt64) throws {
-    var random = SeededRandom(seed: seed)
+    var random = SeededGenerator(seed: seed)
     var table = FunctionTable()
     var known: [String: Known] = [:]
     let more = (0..<random.pick([0, 100])).map { "more.n\($0)" }

@@ -1,3 +1,4 @@
+import HostcallTestSupport
 import HostcallWire
 import Testing
 
@@ -113,7 +114,7 @@ import Testing
   }
 
   @Test func percentilesAreUpperBoundsAndAtMostAQuarterTooHigh() {
-    var random = SeededRandom(seed: 3)
+    var random = SeededGenerator(seed: 3)
     for size in [1, 2, 10, 1_000] {
       var histogram = LatencyHistogram()
       var all: [UInt64] = []

@@ -1,3 +1,4 @@
+import HostcallTestSupport
 import Testing
 
 @testable import HostcallBridge
@@ -11,7 +12,7 @@ import Testing
 
   @Test(arguments: 0..<20 as Range<UInt64>)
   func findsWhatIsThereAndNothingElse(seed: UInt64) {
-    var random = SeededRandom(seed: seed)
+    var random = SeededGenerator(seed: seed)
     // With the secret 0 and few bits to choose from, many collide.
     var index = RequestIndex(secret: seed % 2 == 0 ? 0 : random.next())
     var model: [Key: Slot] = [:]

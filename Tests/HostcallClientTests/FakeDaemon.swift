@@ -12,19 +12,11 @@ struct Unexpected: Error, CustomStringConvertible {
 
 /// Runs `body` on a thread of its own, which may block.
 func onThread(_ body: @escaping @Sendable () -> Void) {
-  final class Box {
-    let body: @Sendable () -> Void
-    init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+  do {
+    try SystemThread(named: "test", body).detach()
+  } catch {
+    preconditionFailure("\(error)")
   }
-  var thread = pthread_t()
-  let code = pthread_create(
-    &thread, nil,
-    { argument in
-      Unmanaged<Box>.fromOpaque(argument!).takeRetainedValue().body()
-      return nil
-    }, Unmanaged.passRetained(Box(body)).toOpaque())
-  precondition(code == 0, "pthread_create failed with \(code)")
-  pthread_detach(thread)
 }
 
 /// A descriptor that is closed when neither the test nor the thread that blocks on it needs it: its number cannot come

@@ -1,4 +1,5 @@
 import Glibc
+import HostcallTestSupport
 import Testing
 
 @testable import HostcallLoop

@@ -1,5 +1,6 @@
 import Glibc
 import HostcallLoop
+import HostcallTestSupport
 import Testing
 
 @Suite("SocketStream", .timeLimit(.minutes(1)))

@@ -130,7 +130,8 @@ struct CommandLineServeTests {
     let daemon = try DaemonProcess()
     // `serve` ignores it itself.
     let served = try daemon.serve("signals", script: "kill -PIPE $$; echo still here")
-    #expect(try daemon.hostcall(["call", "signals"]).errors.contains("from the worker: sh was ended by signal 13 (call"))
+    let outcome = try daemon.hostcall(["call", "signals"])
+    #expect(outcome.errors.contains("from the worker: sh was ended by signal 13 (call"), "\(outcome.errors)")
     #expect(served.command.child.isRunning)
   }
 

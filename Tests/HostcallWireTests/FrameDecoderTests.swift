@@ -1,3 +1,4 @@
+import HostcallTestSupport
 import HostcallWire
 import Testing
 

@@ -1,3 +1,4 @@
+import HostcallTestSupport
 import HostcallWire
 
 @testable import HostcallBridge
@@ -40,7 +41,7 @@ struct History {
 
   init(seed: UInt64) {
     self.seed = seed
-    var random = SeededRandom(seed: seed)
+    var random = SeededGenerator(seed: seed)
     limits = Self.limits(&random)
     // Each history likes some actions more than others.
     var weights = HistoryAction.allCases.map { ($0, $0.weight * random.pick([0, 1, 1, 1, 2, 4])) }
@@ -59,7 +60,7 @@ struct History {
     }
   }
 
-  private static func limits(_ random: inout SeededRandom) -> Limits {
+  private static func limits(_ random: inout SeededGenerator) -> Limits {
     var limits = Limits()
     limits.connections = random.pick([3, 6, 100])
     limits.frameBytes = 1_024

@@ -1,3 +1,4 @@
+import HostcallTestSupport
 import HostcallWire
 
 @testable import HostcallBridge

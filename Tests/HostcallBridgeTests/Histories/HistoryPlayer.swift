@@ -1,3 +1,4 @@
+import HostcallTestSupport
 import HostcallWire
 
 @testable import HostcallBridge
@@ -6,7 +7,7 @@ import HostcallWire
 final class HistoryPlayer {
   let harness: BridgeHarness
   let model: HistoryModel
-  var random = SeededRandom(seed: 0)
+  var random = SeededGenerator(seed: 0)
   /// What was done, for people; only kept where it is wanted.
   private(set) var log: [String] = []
   private let keepsLog: Bool
@@ -23,7 +24,7 @@ final class HistoryPlayer {
 
   func play(_ steps: [HistoryStep]) throws(HistoryViolation) {
     for step in steps {
-      random = SeededRandom(seed: step.seed)
+      random = SeededGenerator(seed: step.seed)
       try play(step.action)
       played += 1
     }

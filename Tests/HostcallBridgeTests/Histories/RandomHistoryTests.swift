@@ -1,3 +1,4 @@
+import HostcallTestSupport
 import HostcallWire
 import Testing
 
@@ -18,7 +19,7 @@ import Testing
 
   @Test(arguments: 0..<shards)
   func theBridgeDoesWhatTheModelDoes(shard: Int) {
-    if let seed = SeededRandom.seedFromEnvironment {
+    if let seed = SeededGenerator.seedFromEnvironment {
       if shard == 0 { play(seed) }
       return
     }

@@ -1,4 +1,5 @@
 import HostcallLoop
+import HostcallTestSupport
 
 /// Two streams on one loop: the first sends random bytes in frames of random sizes, the second sends them back.
 ///

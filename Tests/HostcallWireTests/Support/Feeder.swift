@@ -1,3 +1,4 @@
+import HostcallTestSupport
 import HostcallWire
 
 /// A frame copied out of the decoder.

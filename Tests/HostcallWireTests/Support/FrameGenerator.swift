@@ -1,3 +1,4 @@
+import HostcallTestSupport
 import HostcallWire
 
 /// Makes random frames that keep every rule, with what the decoder has to say about them.
