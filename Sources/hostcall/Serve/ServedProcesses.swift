@@ -96,7 +96,8 @@ final class ServedProcesses: Sendable {
     }
   }
 
-  /// Kills everything at once; nothing starts any more.
+  /// Kills everything at once; nothing starts any more. The program is about to leave: no end is told to anybody, so
+  /// that callers get WORKER_LOST and not a failure of the function.
   func killAll() {
     state.withLock { state in
       state.isKilling = true
@@ -121,13 +122,13 @@ final class ServedProcesses: Sendable {
     guard waitid(P_ALL, 0, &information, WEXITED | WNOWAIT) == 0 else { return false }
     let processID = information._sifields._sigchld.si_pid
     var status: Int32 = 0
-    let watch = state.withLock { state in
+    let (watch, isKilling) = state.withLock { state in
       let watch = state.watches.removeValue(forKey: processID)
       if watch != nil { kill(-processID, SIGKILL) }
       waitpid(processID, &status, 0)
-      return watch
+      return (watch, state.isKilling)
     }
-    watch?.ended(CommandEnding(waitStatus: status))
+    if !isKilling { watch?.ended(CommandEnding(waitStatus: status)) }
     return watch != nil
   }
 }
