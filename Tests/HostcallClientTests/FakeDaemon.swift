@@ -93,7 +93,10 @@ final class FakeDaemon: Sendable {
   func configuration(
     reconnect: ReconnectPolicy = .whenRegistered(initialDelay: .milliseconds(1), maximumDelay: .milliseconds(4))
   ) -> HostcallClient.Configuration {
-    HostcallClient.Configuration(socketPath: path, clientName: "tests/1", reconnect: reconnect)
+    var configuration = HostcallClient.Configuration(socketPath: path, clientName: "tests/1", reconnect: reconnect)
+    // The machine may be busy; what is tested here is not how fast.
+    configuration.connectTimeout = .seconds(60)
+    return configuration
   }
 
   /// A client and its peer.

@@ -12,7 +12,7 @@ import Testing
 
   @Test func valuesGoAndComeAsJSON() async throws {
     let (client, peer) = try await daemon.connect()
-    async let answer = client.call("token.fetch", json: Question(user: "alice"), as: Answer.self, timeout: .seconds(1))
+    async let answer = client.call("token.fetch", json: Question(user: "alice"), as: Answer.self, timeout: .seconds(60))
     let call = try await peer.expect(.call)
     #expect(call.header.encoding == .json)
     #expect(call.text == #"{"user":"alice"}"#)

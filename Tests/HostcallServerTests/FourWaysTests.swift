@@ -149,13 +149,13 @@ struct FourWaysTests {
   func aCallInsideAHandlerInheritsDeadlineAndTrace(_ way: Way) async throws {
     let sides = try await Sides(way)
     try await sides.register("inner") { request in
-      HostcallReply("\(request.timeLeft <= .seconds(2)) \(request.metadata["traceparent"] ?? "none")")
+      HostcallReply("\(request.timeLeft <= .seconds(20)) \(request.metadata["traceparent"] ?? "none")")
     }
     try await sides.register("outer") { _ in
       HostcallReply(try await sides.call("inner", timeout: .seconds(60)).payload)
     }
     let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
-    let response = try await sides.call("outer", timeout: .seconds(2), metadata: ["traceparent": trace])
+    let response = try await sides.call("outer", timeout: .seconds(20), metadata: ["traceparent": trace])
     #expect(response.text == "true \(trace)")
     await sides.end()
   }

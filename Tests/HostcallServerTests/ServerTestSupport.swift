@@ -21,6 +21,8 @@ final class TestServer: Sendable {
     var configuration = HostcallClient.Configuration()
     configuration.socketPath = socketPath
     configuration.reconnect = .never
+    // The machine may be busy; what is tested here is not how fast.
+    configuration.connectTimeout = .seconds(60)
     return try await HostcallClient.connect(configuration)
   }
 }
