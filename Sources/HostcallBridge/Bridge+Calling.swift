@@ -8,10 +8,9 @@ extension Bridge {
       return refuse(
         header, to: slot, .shuttingDown, "\(title(frame, slot)): the daemon is shutting down", into: &actions)
     }
-    guard !header.flags.contains(.open), header.aux == 0 else {
+    guard !header.flags.contains(.noReply) || (!header.flags.contains(.open) && header.aux == 0) else {
       return refuse(
-        header, to: slot, .unavailable, "\(title(frame, slot)): streams are not among this daemon's features",
-        into: &actions)
+        header, to: slot, .invalidArgument, "\(title(frame, slot)): a call without reply has no items", into: &actions)
     }
     guard Int(peers[slot].calls.count) < limits.callsInFlightPerConnection else {
       return refuse(
@@ -101,6 +100,8 @@ extension Bridge {
     calls[call].timeoutMilliseconds = timeout
     calls[call].deadlineMilliseconds = deadline
     calls[call].acceptedNanoseconds = now
+    openStream(of: call, credit: header.aux)
+    peers[slot].hasCalled = true
     deadlines.set(call, deadlineMilliseconds: deadline)
     calls.appendToCaller(call, &peers[slot].calls)
     if !header.flags.contains(.noReply) { requests.insert(caller: slot, request: header.id, call: call) }
@@ -175,9 +176,9 @@ extension Bridge {
     }
     let isIdempotent = calls[call].flags.contains(.idempotent) || registrations[registration].isIdempotent
     var header = FrameHeader(
-      kind: .invoke, flags: isIdempotent ? .idempotent : [], encoding: calls[call].encoding,
+      kind: .invoke, flags: invokeFlags(calls[call].flags, isIdempotent), encoding: calls[call].encoding,
       id: calls.id(call).rawValue, function: registrations[registration].handle,
-      timeoutMilliseconds: UInt32(max(1, Int64(deadline) - Int64(nowMilliseconds))))
+      timeoutMilliseconds: UInt32(max(1, Int64(deadline) - Int64(nowMilliseconds))), aux: startStream(of: call))
     let start = actions.end
     if functions[function].isPattern {
       actions.write(functions[calls[call].called].name)
@@ -207,6 +208,13 @@ extension Bridge {
     registrations[registration].places += 1
     functions[function].running += 1
     functions[function].calls += 1
+    continueStream(of: call, into: &actions)
+  }
+
+  /// OPEN is passed on as it came; IDEMPOTENT is the call's or its registration's.
+  private func invokeFlags(_ call: FrameFlags, _ isIdempotent: Bool) -> FrameFlags {
+    FrameFlags(
+      rawValue: call.rawValue & FrameFlags.open.rawValue | (isIdempotent ? FrameFlags.idempotent.rawValue : 0))
   }
 
   private func writeCaller(of call: Slot, into actions: inout ActionBuffer) {

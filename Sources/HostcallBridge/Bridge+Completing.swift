@@ -61,7 +61,7 @@ extension Bridge {
     }
   }
 
-  private mutating func reject(_ id: UInt64, _ status: Status, to slot: Slot, into actions: inout ActionBuffer) {
+  mutating func reject(_ id: UInt64, _ status: Status, to slot: Slot, into actions: inout ActionBuffer) {
     statistics.completionsRejected += 1
     send(FrameHeader(kind: .rejected, status: status, id: id), to: slot, into: &actions)
   }
@@ -150,6 +150,7 @@ extension Bridge {
     if !calls[call].flags.contains(.noReply) {
       requests.remove(caller: caller, request: calls[call].request)
     }
+    closeStream(of: call)
     deadlines.cancel(call)
     if countsAsFailure, status != .ok {
       functions[registrations[calls[call].registration].function].failures += 1

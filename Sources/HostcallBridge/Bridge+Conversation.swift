@@ -18,16 +18,18 @@ extension Bridge {
       if key.elementsEqual("client".utf8) { peers[slot].client = FrameRules.printable(value) }
     }
     peers[slot].state = .open
+    peers[slot].hasGreeted = true
     var header = FrameHeader(
       kind: .welcome, id: peers[slot].session, function: ProtocolConstants.version,
       aux: UInt32(limits.callsInFlightPerConnection))
     let start = actions.end
     actions.writeMetadata("server", identity.server)
     actions.writeMetadata("instance", identity.instance)
-    actions.writeMetadata("features", "")
+    actions.writeMetadata("features", "streams events")
     actions.writeMetadata("max-frame", String(limits.frameBytes))
     header.metadataBytes = UInt16(actions.end - start)
     send(header, to: slot, prefixStart: start, into: &actions)
+    announce("hostcall.peer.connected", peer: slot, into: &actions)
   }
 
   mutating func pong(_ frame: DecodedFrame, to slot: Slot, into actions: inout ActionBuffer) {
@@ -55,18 +57,6 @@ extension Bridge {
       }
     } else {
       violate(slot, "\(frame.kind) has \(reason)", into: &actions)
-    }
-  }
-
-  /// Streams are not agreed upon: nobody has credit, and what comes for a call that is not outstanding does nothing.
-  mutating func itemOrCredit(_ frame: DecodedFrame, from slot: Slot, into actions: inout ActionBuffer) {
-    guard frame.kind == .item else { return }
-    let id = CorrelationID(rawValue: frame.header.id)
-    let isWorking =
-      Int(id.slot) < calls.records.count && calls[id.slot].turn == id.turn
-      && calls[id.slot].worker == peers.id(slot) && calls[id.slot].state == .running
-    if isWorking || requests.find(caller: slot, request: frame.header.id) != nil {
-      violate(slot, "ITEM for the call \(frame.header.id), which has no credit", into: &actions)
     }
   }
 

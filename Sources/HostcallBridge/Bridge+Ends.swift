@@ -45,7 +45,7 @@ extension Bridge {
         continue
       }
       rescueBody(of: call, sentBytes: sentBytes, unsentFrame)
-      let mayRunAgain = isIdempotent(call) || calls[call].invokeEnd > sentBytes
+      let mayRunAgain = canStreamAgain(call) && (isIdempotent(call) || calls[call].invokeEnd > sentBytes)
       leavePlace(call)
       calls[call].worker = .nobody
       if mayRunAgain, calls[call].hasBody, Int(calls[call].attempts) <= limits.resends {
@@ -57,6 +57,8 @@ extension Bridge {
     again.sort { calls[$0].arrival < calls[$1].arrival }
     retire(peers[slot].registrations.values.sorted(), sendingAgain: again, now: now, into: &actions)
     for function in peers[slot].bound { functions.release(function) }
+    for subject in peers[slot].subscriptions { endSubscription(subject, of: slot) }
+    if peers[slot].hasGreeted { announce("hostcall.peer.disconnected", peer: slot, into: &actions) }
     if peers[slot].isLocal { localPeers -= 1 }
     peers.release(slot)
   }

@@ -47,6 +47,9 @@ extension Bridge {
     }
     let handle = addRegistration(of: function, by: slot, options, header)
     send(FrameHeader(kind: .result, id: header.id, aux: handle), to: slot, into: &actions)
+    if let registration = peers[slot].registrations[handle] {
+      announce("hostcall.function.registered", registration: registration, into: &actions)
+    }
     if options.mode == .replace {
       let mine = peers[slot].registrations[handle]
       retire(functions[function].registrations.filter { $0 != mine }, now: now, into: &actions)
@@ -143,6 +146,7 @@ extension Bridge {
       registrations[registration].isActive = false
       peers[record.worker.slot].registrations[record.handle] = nil
       functions.removeRegistration(registration, from: record.function)
+      announce("hostcall.function.unregistered", registration: registration, into: &actions)
     }
     var targets: [Slot] = []
     for call in again { queueAgain(call, targets: &targets, into: &actions) }

@@ -10,6 +10,9 @@ struct Statistics {
   var completionsRejected: UInt64 = 0
   var protocolErrors: UInt64 = 0
   var peersConnected: UInt64 = 0
+  var eventsPublished: UInt64 = 0
+  /// For a subscriber that did not read; counted for each.
+  var eventsDropped: UInt64 = 0
 }
 
 /// What the built-in functions answer (protocol section 7).
@@ -44,7 +47,7 @@ extension Bridge {
         session: peers[slot].session, client: peers[slot].client, userID: peers[slot].identity.userID,
         groupID: peers[slot].identity.groupID, processID: peers[slot].identity.processID,
         connectedSeconds: Self.seconds(from: peers[slot].connectedNanoseconds, to: now),
-        functions: peers[slot].registrations.count, callsInFlight: Int(peers[slot].calls.count),
+        functions: peers[slot].registrations.count, subscriptions: peers[slot].subscriptions.count, callsInFlight: Int(peers[slot].calls.count),
         running: Int(peers[slot].work.count), state: "\(peers[slot].state)")
     }.sorted { $0.session < $1.session }
   }
@@ -79,6 +82,9 @@ extension Bridge {
     report.completionsRejected = statistics.completionsRejected
     report.protocolErrors = statistics.protocolErrors
     report.peersConnected = statistics.peersConnected
+    report.eventsPublished = statistics.eventsPublished
+    report.eventsDropped = statistics.eventsDropped
+    report.streams = streams.count
     report.peers = peers.count
     report.functions = functions.count
     report.storedPayloadBytes = calls.storedBytes
@@ -91,6 +97,7 @@ extension Bridge {
       "peers": peers.count, "calls": calls.active, "callers' requests": requests.count, "deadlines": deadlines.count,
       "registrations": registrations.count, "functions": functions.count, "queues": functions.withQueue.count,
       "stored bytes": calls.storedBytes, "outstanding calls": outstanding, "orphans": orphans.count,
+      "streams": streams.count,
     ]
     return held.filter { $0.value != 0 }
   }

@@ -49,11 +49,14 @@ package struct Bridge: ~Copyable {
   var calls: CallTable
   var requests: RequestIndex
   var deadlines: DeadlineWheel
+  var streams = StreamTable()
   var hellos = HelloQueue()
   var due: [Slot] = []
   /// Who made the NO_REPLY calls whose caller has gone: they go on without it.
   var orphans: [Slot: Orphan] = [:]
   var sessions: UInt64 = 0
+  /// Events published so far.
+  var publications: UInt64 = 0
   var localPeers = 0
   /// Accepted calls without an outcome.
   var outstanding = 0
@@ -135,11 +138,11 @@ package struct Bridge: ~Copyable {
     case .pong: break
     case .goaway: leave(slot, now: now, into: &actions)
     case .hello: violate(slot, "a second HELLO came", into: &actions)
-    case .item, .credit: itemOrCredit(frame, from: slot, into: &actions)
-    case .subscribe, .unsubscribe, .publish:
-      if frame.header.id != 0 {
-        refuse(frame.header, to: slot, .unavailable, "events are not among this daemon's features", into: &actions)
-      }
+    case .item: item(frame, from: slot, into: &actions)
+    case .credit: credit(frame, from: slot, into: &actions)
+    case .subscribe: subscribe(frame, from: slot, into: &actions)
+    case .unsubscribe: unsubscribe(frame, from: slot, into: &actions)
+    case .publish: publish(frame, from: slot, into: &actions)
     case .welcome, .result, .invoke, .rejected, .event:
       preconditionFailure("the decoder let a \(frame.kind) from a peer through")
     }
@@ -160,7 +163,7 @@ package struct Bridge: ~Copyable {
     guard peers.has(peer) else { return }
     let wasFull = isFull(peer.slot)
     peers[peer.slot].sentBytes = sentBytes
-    if wasFull, !isFull(peer.slot), !peers[peer.slot].isBacklogged { serveQueues(now: now, into: &actions) }
+    if wasFull, !isFull(peer.slot), !peers[peer.slot].isBacklogged { takeUp(peer.slot, now: now, into: &actions) }
   }
 
   /// Too much waits to be read by the peer: nothing is dispatched to it until it can take more.
@@ -173,10 +176,13 @@ package struct Bridge: ~Copyable {
   package mutating func peerCanTakeMore(_ peer: PeerID, now: UInt64, into actions: inout ActionBuffer) {
     guard peers.has(peer), peers[peer.slot].isBacklogged else { return }
     peers[peer.slot].isBacklogged = false
-    serveQueues(now: now, into: &actions)
+    takeUp(peer.slot, now: now, into: &actions)
   }
 
-  private mutating func serveQueues(now: UInt64, into actions: inout ActionBuffer) {
+  /// A peer reads again: what was kept from it goes on.
+  private mutating func takeUp(_ slot: Slot, now: UInt64, into actions: inout ActionBuffer) {
+    passHeldCredit(for: slot, into: &actions)
+    sendWaitingEvents(to: slot, into: &actions)
     for function in functions.withQueue {
       serveQueue(function, now: now, into: &actions)
     }

@@ -39,6 +39,8 @@ struct CallRecord: BitwiseCopyable {
   var wasCompleted = false
   /// Whether a copy of metadata and payload is kept.
   var hasBody = false
+  /// Whether its caller takes result items.
+  var wantsItems = false
   /// How often it was sent to a worker.
   var attempts: UInt8 = 0
   /// Bytes of the caller's metadata, at the start of the body.
@@ -49,6 +51,8 @@ struct CallRecord: BitwiseCopyable {
   var request: UInt64 = 0
   var worker = PeerID.nobody
   var registration: Slot = .none
+  /// Its items, where it has any.
+  var stream: Slot = .none
   /// The function with the called name.
   var called: Slot = .none
   /// The function in whose queue it stands.

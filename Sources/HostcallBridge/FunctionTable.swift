@@ -1,6 +1,6 @@
 import HostcallWire
 
-/// A name or pattern that somebody has registered, has bound, or waits for.
+/// A name or pattern that somebody has registered, has bound, has subscribed to, or waits for.
 struct FunctionRecord {
   var name: [UInt8] = []
   var hash = 0
@@ -15,7 +15,9 @@ struct FunctionRecord {
   var queue = CallList()
   /// Its place in ``FunctionTable/withQueue``.
   var queuePlace: Slot = .none
-  /// Bound handles, calls and registrations that mean this record: it stays until there are none.
+  /// Peers that get the events of this name or pattern.
+  var subscribers: [Slot] = []
+  /// Bound handles, calls, registrations and subscriptions that mean this record: it stays until there are none.
   var references: UInt32 = 0
   /// Which function serves calls of this name, and the ``FunctionTable/epoch`` for which that holds.
   var served: Slot = .none
@@ -34,6 +36,9 @@ struct FunctionTable {
   private(set) var count = 0
   /// Functions in whose queue calls stand.
   private(set) var withQueue: [Slot] = []
+  /// Names and patterns that have a subscriber, and those among them that are patterns.
+  private var subscribed = 0
+  private var subscribedPatterns = 0
   /// Patterns that have a registration.
   private var servedPatterns = 0
   /// Grows whenever a name without registrations of its own may mean another pattern than before.
@@ -187,7 +192,12 @@ struct FunctionTable {
   /// own names match none.
   private func firstPattern(matching name: UnsafeRawBufferPointer, where wanted: (Slot) -> Bool) -> Slot? {
     if NameRules.isReserved(name) { return nil }
-    return withUnsafeTemporaryAllocation(byteCount: name.count + 1, alignment: 1) { key in
+    return firstOfAllPatterns(matching: name, where: wanted)
+  }
+
+  /// As ``firstPattern(matching:where:)``, for the daemon's own names too.
+  private func firstOfAllPatterns(matching name: UnsafeRawBufferPointer, where wanted: (Slot) -> Bool) -> Slot? {
+    withUnsafeTemporaryAllocation(byteCount: name.count + 1, alignment: 1) { key in
       var length = name.count
       while length > 0 {
         length -= 1
@@ -219,6 +229,41 @@ struct FunctionTable {
       servedPatterns -= 1
       epoch += 1
     }
+  }
+
+  // MARK: Subscribers
+
+  /// Whether anybody has subscribed to anything.
+  var hasSubscribers: Bool { subscribed > 0 }
+
+  mutating func addSubscriber(_ peer: Slot, to slot: Slot) {
+    if records[Int(slot)].subscribers.isEmpty {
+      subscribed += 1
+      if records[Int(slot)].isPattern { subscribedPatterns += 1 }
+    }
+    records[Int(slot)].subscribers.append(peer)
+  }
+
+  mutating func removeSubscriber(_ peer: Slot, from slot: Slot) {
+    guard let place = records[Int(slot)].subscribers.firstIndex(of: peer) else { return }
+    records[Int(slot)].subscribers.remove(at: place)
+    if records[Int(slot)].subscribers.isEmpty {
+      subscribed -= 1
+      if records[Int(slot)].isPattern { subscribedPatterns -= 1 }
+    }
+  }
+
+  /// The name itself and the patterns that it matches, the longest first, where they have subscribers.
+  func subscribed(matching name: UnsafeRawBufferPointer) -> [Slot] {
+    if subscribed == 0 { return [] }
+    var found: [Slot] = []
+    if let slot = find(name), !records[Int(slot)].subscribers.isEmpty { found.append(slot) }
+    if subscribedPatterns == 0 { return found }
+    _ = firstOfAllPatterns(matching: name) { pattern in
+      if !records[Int(pattern)].subscribers.isEmpty { found.append(pattern) }
+      return false
+    }
+    return found
   }
 
   // MARK: Queues

@@ -17,10 +17,18 @@ public struct Limits: Sendable, Equatable {
   public var storedPayloadBytes = 268_435_456
   /// Names that one connection may have registered. One more is OVERLOADED.
   public var registrationsPerConnection = 131_072
-  /// Names and patterns that are known in all: registered, bound or waited for. What would add one is OVERLOADED.
+  /// Names and patterns that are known in all: registered, bound, subscribed to or waited for. What would add one is OVERLOADED.
   public var functions = 1_048_576
   /// Names that one connection may have bound. One more is OVERLOADED.
   public var boundHandlesPerConnection = 65_536
+  /// Names and patterns that one connection may have subscribed to. One more is OVERLOADED.
+  public var subscriptionsPerConnection = 4_096
+  /// Events that wait for a subscriber to read; past that the oldest are dropped.
+  public var waitingEventsPerConnection = 1_024
+  /// Bytes of events that wait for a subscriber to read; past that the oldest are dropped.
+  public var waitingEventBytesPerConnection = 4_194_304
+  /// Items of one call that may be sent ahead of the credit which a receiver that reads goes on to give.
+  public var streamItemsAhead = 1_024
   /// Calls that a worker runs at once for a name where its REGISTER does not say.
   public var defaultConcurrency = 64
   /// Calls that a worker may run at once for a name; a REGISTER that says more gets this.
@@ -64,6 +72,12 @@ public struct Limits: Sendable, Equatable {
     Key(name: "registrations-per-connection", keyPath: \.registrationsPerConnection, range: 0...16_777_216),
     Key(name: "functions", keyPath: \.functions, range: 16...16_777_216),
     Key(name: "bound-handles-per-connection", keyPath: \.boundHandlesPerConnection, range: 0...16_777_216),
+    Key(name: "subscriptions-per-connection", keyPath: \.subscriptionsPerConnection, range: 0...16_777_216),
+    Key(name: "waiting-events-per-connection", keyPath: \.waitingEventsPerConnection, range: 0...1_000_000),
+    Key(
+      name: "waiting-event-bytes-per-connection", keyPath: \.waitingEventBytesPerConnection,
+      range: 0...1_099_511_627_776),
+    Key(name: "stream-items-ahead", keyPath: \.streamItemsAhead, range: 1...1_000_000),
     Key(name: "default-concurrency", keyPath: \.defaultConcurrency, range: 1...1_000_000),
     Key(name: "concurrency", keyPath: \.concurrency, range: 1...1_000_000),
     Key(name: "default-timeout-milliseconds", keyPath: \.defaultTimeoutMilliseconds, range: 1...4_294_967_295),

@@ -40,7 +40,15 @@ struct PeerRecord {
   /// Registrations by the handle that INVOKE carries.
   var registrations: [UInt32: Slot] = [:]
   var registrationsGiven: UInt32 = 0
-
+  /// Names and patterns whose events it gets, and those that wait for it to read.
+  var subscriptions: Set<Slot> = []
+  var events = EventQueue()
+  /// The last publication that it was counted for, so that it gets each once.
+  var lastPublication: UInt64 = 0
+  /// Whether it has said HELLO and been told so.
+  var hasGreeted = false
+  /// Whether it has ever made a call.
+  var hasCalled = false
 }
 
 /// All peers, by place.

@@ -85,6 +85,8 @@ package struct PeerReport: Codable, Sendable, Equatable {
   package var connectedSeconds: Double
   /// Names that it has registered.
   package var functions: Int
+  /// Names and patterns that it has subscribed to.
+  package var subscriptions: Int
   /// Calls that it waits for.
   package var callsInFlight: Int
   /// Calls that it runs, those included that ended for their caller and that it has not completed yet.
@@ -94,7 +96,7 @@ package struct PeerReport: Codable, Sendable, Equatable {
 
   package init(
     session: UInt64, client: String, userID: UInt32, groupID: UInt32, processID: Int32, connectedSeconds: Double,
-    functions: Int, callsInFlight: Int, running: Int, state: String
+    functions: Int, subscriptions: Int, callsInFlight: Int, running: Int, state: String
   ) {
     self.session = session
     self.client = client
@@ -103,6 +105,7 @@ package struct PeerReport: Codable, Sendable, Equatable {
     self.processID = processID
     self.connectedSeconds = connectedSeconds
     self.functions = functions
+    self.subscriptions = subscriptions
     self.callsInFlight = callsInFlight
     self.running = running
     self.state = state
@@ -149,10 +152,15 @@ package struct StatsReport: Codable, Sendable, Equatable {
   package var outcomes: [String: UInt64] = [:]
   package var callsInFlight: Int = 0
   package var callsQueued: Int = 0
+  /// Calls in flight that have items.
+  package var streams: Int = 0
   package var callsSentAgain: UInt64 = 0
   package var completionsRejected: UInt64 = 0
   package var protocolErrors: UInt64 = 0
   package var peersConnected: UInt64 = 0
+  package var eventsPublished: UInt64 = 0
+  /// Events that a subscriber lost because it did not read, counted for each.
+  package var eventsDropped: UInt64 = 0
   package var peers: Int = 0
   package var functions: Int = 0
   package var storedPayloadBytes: Int = 0

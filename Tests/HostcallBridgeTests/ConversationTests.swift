@@ -17,7 +17,7 @@ import Testing
     #expect(welcome.metadata["server"] == "hostcalld/test")
     #expect(welcome.metadata["instance"] == BridgeHarness.instance)
     #expect(welcome.metadata["max-frame"] == "16777216")
-    #expect(welcome.metadata["features"] == "")
+    #expect(welcome.metadata["features"] == "streams events")
     #expect(!peer.isClosed)
   }
 
@@ -163,22 +163,6 @@ import Testing
     }
   }
 
-  @Test func itemWithoutCreditIsAnErrorAndOneForNoCallNothing() throws {
-    let harness = BridgeHarness()
-    let worker = harness.connect()
-    try worker.register("a")
-    let caller = harness.connect()
-    caller.call("a", request: 1)
-    let invoke = try worker.next(.invoke)
-    caller.send(FrameHeader(kind: .item, id: 99))
-    caller.send(FrameHeader(kind: .credit, id: 1, aux: 4))
-    caller.expectNothing()
-    worker.send(FrameHeader(kind: .item, id: invoke.id))
-    try worker.expectGoaway(containing: "no credit")
-    caller.send(FrameHeader(kind: .item, id: 1))
-    try caller.expectGoaway(containing: "no credit")
-  }
-
   @Test func aDescriptorFlagWithoutTheFeatureIsAnError() throws {
     let harness = BridgeHarness { $0.frameBytes = 1_024 }
     for size in [0, 2_000] {
@@ -186,24 +170,6 @@ import Testing
       peer.call("a", request: 1, Array(repeating: 0, count: size), flags: .descriptors)
       try peer.expectGoaway(containing: "DESCRIPTORS")
     }
-  }
-
-  @Test func streamsAndEventsAreUnavailable() throws {
-    let harness = BridgeHarness()
-    let peer = harness.connect()
-    try peer.register("a")
-    peer.call("a", request: 1, flags: .open)
-    try peer.expectResult(.unavailable, request: 1)
-    peer.send(FrameHeader(kind: .call, id: 2, aux: 3), name: "a")
-    try peer.expectResult(.unavailable, request: 2)
-    peer.send(FrameHeader(kind: .subscribe, id: 3), name: "e.*")
-    try peer.expectResult(.unavailable, request: 3)
-    peer.send(FrameHeader(kind: .unsubscribe, id: 4), name: "e.*")
-    try peer.expectResult(.unavailable, request: 4)
-    peer.send(FrameHeader(kind: .publish, id: 5), name: "e")
-    try peer.expectResult(.unavailable, request: 5)
-    peer.send(FrameHeader(kind: .publish), name: "e")
-    peer.expectNothing()
   }
 
   @Test func aStuckPeerIsClosed() throws {

@@ -195,6 +195,68 @@ final class HarnessPeer {
     send(FrameHeader(kind: .cancel, id: request))
   }
 
+  // MARK: Streams and events
+
+  /// CALL with items.
+  func stream(
+    _ name: String, request: UInt64, credit: UInt32 = 0, flags: FrameFlags = [], timeout: UInt32 = 0,
+    _ payload: [UInt8] = []
+  ) {
+    send(
+      FrameHeader(kind: .call, flags: flags, id: request, timeoutMilliseconds: timeout, aux: credit), name: name,
+      payload: payload)
+  }
+
+  func item(
+    _ id: UInt64, _ place: UInt32, _ text: String = "", last: Bool = false, encoding: PayloadEncoding = .raw
+  ) {
+    send(
+      FrameHeader(kind: .item, flags: last ? .last : [], encoding: encoding, id: id, aux: place),
+      payload: Array(text.utf8))
+  }
+
+  func credit(_ id: UInt64, _ items: UInt32) {
+    send(FrameHeader(kind: .credit, id: id, aux: items))
+  }
+
+  /// SUBSCRIBE that has to succeed.
+  func subscribe(_ name: String, sourceLocation: SourceLocation = #_sourceLocation) throws {
+    send(FrameHeader(kind: .subscribe, id: 903), name: name)
+    try expectResult(.ok, request: 903, sourceLocation: sourceLocation)
+  }
+
+  /// PUBLISH with the request id 904, or without an answer.
+  func publish(_ name: String, _ text: String = "", isAnswered: Bool = true, metadata: Metadata = [:]) {
+    send(
+      FrameHeader(kind: .publish, id: isAnswered ? 904 : 0), name: name, metadata: metadata, payload: Array(text.utf8))
+  }
+
+  /// The next frame has to be an item.
+  func expectItem(
+    _ id: UInt64, _ place: UInt32, _ text: String = "", last: Bool = false,
+    sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    let frame = try next(.item, sourceLocation: sourceLocation)
+    let isRight =
+      frame.id == id && frame.header.aux == place && frame.text == text && frame.flags == (last ? .last : [])
+    #expect(isRight, "\(frame)", sourceLocation: sourceLocation)
+  }
+
+  func expectCredit(_ id: UInt64, _ items: UInt32, sourceLocation: SourceLocation = #_sourceLocation) throws {
+    let frame = try next(.credit, sourceLocation: sourceLocation)
+    #expect(frame.id == id && frame.header.aux == items, "\(frame)", sourceLocation: sourceLocation)
+  }
+
+  /// The next frame has to be an event.
+  func expectEvent(
+    _ name: String, _ text: String, place: UInt64, dropped: UInt32 = 0,
+    sourceLocation: SourceLocation = #_sourceLocation
+  ) throws {
+    let frame = try next(.event, sourceLocation: sourceLocation)
+    let isRight = frame.name == name && frame.text == text && frame.id == place && frame.header.aux == dropped
+    #expect(isRight, "\(frame)", sourceLocation: sourceLocation)
+  }
+
   // MARK: Its end
 
   /// The connection has ended; so many of the bytes for it had left, by default all.
