@@ -47,8 +47,8 @@ extension Bridge {
         session: peers[slot].session, client: peers[slot].client, userID: peers[slot].identity.userID,
         groupID: peers[slot].identity.groupID, processID: peers[slot].identity.processID,
         connectedSeconds: Self.seconds(from: peers[slot].connectedNanoseconds, to: now),
-        functions: peers[slot].registrations.count, subscriptions: peers[slot].subscriptions.count, callsInFlight: Int(peers[slot].calls.count),
-        running: Int(peers[slot].work.count), state: "\(peers[slot].state)")
+        functions: peers[slot].registrations.count, subscriptions: peers[slot].subscriptions.count,
+        callsInFlight: Int(peers[slot].calls.count), running: Int(peers[slot].work.count), state: "\(peers[slot].state)")
     }.sorted { $0.session < $1.session }
   }
 

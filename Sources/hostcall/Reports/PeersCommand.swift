@@ -29,8 +29,8 @@ struct PeersCommand: AsyncParsableCommand {
     for peer in peers {
       table.append([
         "\(peer.session)", peer.client, "\(peer.processID)", "\(peer.userID)",
-        HumanText.duration(seconds: peer.connectedSeconds), "\(peer.functions)", "\(peer.subscriptions)", "\(peer.callsInFlight)",
-        "\(peer.running)", peer.state,
+        HumanText.duration(seconds: peer.connectedSeconds), "\(peer.functions)", "\(peer.subscriptions)",
+        "\(peer.callsInFlight)", "\(peer.running)", peer.state,
       ])
     }
     return table.text
