@@ -6,6 +6,8 @@ package enum Action: Sendable {
   case send(OutgoingFrame)
   /// Write out what waits for the peer, close its connection and report it as gone.
   case close(PeerID)
+  /// Tell the log that somebody met a limit.
+  case limitMet(LimitNotice)
 }
 
 /// A frame to be written: header, then `prefix` out of the buffer's own bytes, then a part of `body`.

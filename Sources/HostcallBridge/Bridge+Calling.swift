@@ -12,11 +12,18 @@ extension Bridge {
       return refuse(
         header, to: slot, .invalidArgument, "\(title(frame, slot)): a call without reply has no items", into: &actions)
     }
-    guard Int(peers[slot].calls.count) < limits.callsInFlightPerConnection else {
+    let user = peers[slot].user
+    let most = users[user].limits.callsInFlightPerConnection
+    guard Int(peers[slot].calls.count) < most else {
       return refuse(
-        header, to: slot, .overloaded,
-        "\(title(frame, slot)): this connection has \(limits.callsInFlightPerConnection) calls in flight, the most it may have",
-        into: &actions)
+        header, to: slot, meeting: "calls-in-flight-per-connection", of: most,
+        "\(title(frame, slot)): this connection has \(most) calls in flight, the most it may have", into: &actions)
+    }
+    guard users[user].callsInFlight < users[user].limits.callsInFlightPerUser else {
+      let most = users[user].limits.callsInFlightPerUser
+      return refuse(
+        header, to: slot, meeting: "calls-in-flight-per-user", of: most,
+        "\(title(frame, slot)): this user has \(most) calls in flight, the most it may have", into: &actions)
     }
     guard header.function == 0 || Int(header.function) <= peers[slot].bound.count else {
       return refuse(
@@ -29,22 +36,21 @@ extension Bridge {
       return refuse(header, to: slot, .notFound, "\(title(frame, slot)): nobody has registered it", into: &actions)
     }
     guard header.function != 0 || functions.find(frame.name) != nil || functions.count < limits.functions else {
-      return refuse(header, to: slot, .overloaded, "\(title(frame, slot)): \(tooManyFunctions)", into: &actions)
+      return refuse(
+        header, to: slot, meeting: "functions", of: limits.functions, "\(title(frame, slot)): \(tooManyFunctions)",
+        into: &actions)
     }
     let called =
       header.function == 0 ? functions.findOrInsert(frame.name) : peers[slot].bound[Int(header.function) - 1]
     functions.retain(called)
     let queue = serving ?? called
     let registration = functions[queue].queue.count == 0 ? chooseWorker(queue) : nil
-    if let problem = problem(with: header, queue: queue, registration: registration) {
-      refuse(header, to: slot, problem.status, "\(functions.text(called)): \(problem.reason)", into: &actions)
+    if let problem = problem(with: header, from: slot, queue: queue, registration: registration) {
+      refuse(header, to: slot, because: problem, functions.text(called), into: &actions)
       return functions.release(called)
     }
     guard let call = calls.allocate() else {
-      refuse(
-        header, to: slot, .overloaded,
-        "\(functions.text(called)): the daemon has \(limits.callsInFlight) calls in flight, the most it may have",
-        into: &actions)
+      refuse(header, to: slot, because: tooManyCalls, functions.text(called), into: &actions)
       return functions.release(called)
     }
     accept(call, header, from: slot, called: called, now: now)
@@ -59,30 +65,81 @@ extension Bridge {
 
   /// What keeps a call from being accepted, beyond what was checked before its function was known.
   private func problem(
-    with header: FrameHeader, queue: Slot, registration: Slot?
-  ) -> (status: Status, reason: String)? {
+    with header: FrameHeader, from slot: Slot, queue: Slot, registration: Slot?
+  ) -> Problem? {
+    let user = peers[slot].user
     let bodyBytes = Int(header.bodyBytes) - Int(header.nameBytes)
     var isKept = header.flags.contains(.idempotent)
     if let registration {
       isKept = isKept || registrations[registration].isIdempotent
       if registrations[registration].wantsCaller, Int(header.metadataBytes) > Self.roomForMetadata {
-        return (.invalidArgument, Self.noRoomForMetadata)
+        return Problem(reason: Self.noRoomForMetadata)
       }
     } else {
       isKept = true
+      let own = users[user].limits
       if Int(functions[queue].queue.count) >= limits.queuedCallsPerFunction {
-        return (.overloaded, "\(limits.queuedCallsPerFunction) calls wait for it, the most that may")
+        return Problem(
+          "queued-calls-per-function", limits.queuedCallsPerFunction,
+          "\(limits.queuedCallsPerFunction) calls wait for it, the most that may")
+      }
+      if peers[slot].queuedCalls >= own.queuedCallsPerConnection {
+        return Problem(
+          "queued-calls-per-connection", own.queuedCallsPerConnection,
+          "\(own.queuedCallsPerConnection) calls of this connection wait, the most that may")
+      }
+      if users[user].queuedCalls >= own.queuedCallsPerUser {
+        return Problem(
+          "queued-calls-per-user", own.queuedCallsPerUser,
+          "\(own.queuedCallsPerUser) calls of this user wait, the most that may")
       }
     }
     if isKept, calls.storedBytes + bodyBytes > limits.storedPayloadBytes {
-      return (
-        .overloaded, "the daemon keeps \(calls.storedBytes) bytes of payload, \(limits.storedPayloadBytes) are the most"
-      )
+      return Problem(
+        "stored-payload-bytes", limits.storedPayloadBytes,
+        "the daemon keeps \(calls.storedBytes) bytes of payload, \(limits.storedPayloadBytes) are the most")
     }
-    if calls.active >= limits.callsInFlight {
-      return (.overloaded, "the daemon has \(limits.callsInFlight) calls in flight, the most it may have")
+    if isKept, users[user].storedBytes + bodyBytes > users[user].limits.storedPayloadBytesPerUser {
+      let most = users[user].limits.storedPayloadBytesPerUser
+      return Problem(
+        "stored-payload-bytes-per-user", most,
+        "the daemon keeps \(users[user].storedBytes) bytes of payload for this user, \(most) are the most")
     }
-    return nil
+    return calls.active >= limits.callsInFlight ? tooManyCalls : nil
+  }
+
+  private var tooManyCalls: Problem {
+    Problem(
+      "calls-in-flight", limits.callsInFlight,
+      "the daemon has \(limits.callsInFlight) calls in flight, the most it may have")
+  }
+
+  /// What keeps a call from being accepted.
+  private struct Problem {
+    let reason: String
+    /// The limit that is met; nil where the call can never be right.
+    let limit: (name: StaticString, value: Int)?
+
+    init(reason: String) {
+      self.reason = reason
+      limit = nil
+    }
+
+    init(_ name: StaticString, _ value: Int, _ reason: String) {
+      self.reason = reason
+      limit = (name, value)
+    }
+  }
+
+  private mutating func refuse(
+    _ header: FrameHeader, to slot: Slot, because problem: Problem, _ name: String, into actions: inout ActionBuffer
+  ) {
+    let reason = "\(name): \(problem.reason)"
+    if let limit = problem.limit {
+      refuse(header, to: slot, meeting: limit.name, of: limit.value, reason, into: &actions)
+    } else {
+      refuse(header, to: slot, .invalidArgument, reason, into: &actions)
+    }
   }
 
   /// The call is accepted: from here on it has exactly one outcome.
@@ -95,6 +152,8 @@ extension Bridge {
     calls[call].metadataBytes = header.metadataBytes
     calls[call].bodyBytes = header.bodyBytes - UInt32(header.nameBytes)
     calls[call].caller = peers.id(slot)
+    calls[call].user = peers[slot].user
+    users[calls[call].user].callsInFlight += 1
     calls[call].request = header.id
     calls[call].called = called
     calls[call].timeoutMilliseconds = timeout
@@ -102,6 +161,7 @@ extension Bridge {
     calls[call].acceptedNanoseconds = now
     openStream(of: call, credit: header.aux)
     peers[slot].hasCalled = true
+    watchLiveness(now: now)
     deadlines.set(call, deadlineMilliseconds: deadline)
     calls.appendToCaller(call, &peers[slot].calls)
     if !header.flags.contains(.noReply) { requests.insert(caller: slot, request: header.id, call: call) }
@@ -111,7 +171,20 @@ extension Bridge {
 
   private mutating func keepBody(of call: Slot, _ frame: DecodedFrame) {
     let body = UnsafeRawBufferPointer(rebasing: frame.body[Int(frame.header.nameBytes)...])
-    calls.keepBody(StoredBody(copying: body), for: call)
+    keepBody(StoredBody(copying: body), of: call)
+  }
+
+  /// Keeps metadata and payload of a call, charged to its user.
+  mutating func keepBody(_ body: StoredBody, of call: Slot) {
+    dropBody(of: call)
+    calls.keepBody(body, for: call)
+    users[calls[call].user].storedBytes += body.bytes.count
+  }
+
+  mutating func dropBody(of call: Slot) {
+    guard let body = calls.body(call) else { return }
+    users[calls[call].user].storedBytes -= body.bytes.count
+    calls.dropBody(call)
   }
 
   /// The function that a CALL names, for people.
@@ -147,13 +220,14 @@ extension Bridge {
     let worker = registrations[registration].worker.slot
     return registrations[registration].places < registrations[registration].concurrency
       && !peers[worker].isBacklogged && peers[worker].state == .open && !isFull(worker)
+      && users[peers[worker].user].runningCalls < users[peers[worker].user].limits.runningCallsPerUser
   }
 
   /// Whether as much as a peer may leave unread has been sent to it since the shell last said what had left: then the
   /// shell has its turn before more is dispatched, however much waits.
   func isFull(_ peer: Slot) -> Bool {
     !peers[peer].isLocal
-      && peers[peer].outputPosition - peers[peer].sentBytes > UInt64(limits.outputBytesPerConnection)
+      && peers[peer].outputPosition - peers[peer].sentBytes > UInt64(users[peers[peer].user].limits.outputBytesPerConnection)
   }
 
   // MARK: Dispatching
@@ -192,7 +266,7 @@ extension Bridge {
       let place = actions.keep(body)
       send(
         header, to: worker, prefixStart: start, source: .stored(place), sourceBytes: bodyBytes, into: &actions)
-      if !isIdempotent { calls.dropBody(call) }
+      if !isIdempotent { dropBody(of: call) }
     } else {
       send(header, to: worker, prefixStart: start, sourceStart: incomingStart, sourceBytes: bodyBytes, into: &actions)
     }
@@ -206,6 +280,7 @@ extension Bridge {
     calls[call].invokeBytes = UInt32(FrameHeader.byteCount + actions.end - start + bodyBytes)
     calls.appendPlace(call, to: &peers[worker].work)
     registrations[registration].places += 1
+    users[peers[worker].user].runningCalls += 1
     functions[function].running += 1
     functions[function].calls += 1
     continueStream(of: call, into: &actions)

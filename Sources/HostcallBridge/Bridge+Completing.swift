@@ -23,7 +23,7 @@ extension Bridge {
     } else if header.status != .cancelled {
       reject(header.id, .late, to: slot, into: &actions)
     }
-    giveUpPlace(call, now: now, into: &actions)
+    giveUpPlace(call, wasCompleted: true, now: now, into: &actions)
   }
 
   /// A COMPLETE that is too large to be passed on ends its call with TOO_LARGE.
@@ -38,7 +38,7 @@ extension Bridge {
     } else if header.status != .cancelled {
       reject(header.id, .late, to: slot, into: &actions)
     }
-    giveUpPlace(call, now: now, into: &actions)
+    giveUpPlace(call, wasCompleted: true, now: now, into: &actions)
   }
 
   /// The running or abandoned call that a COMPLETE of this worker is for. Where there is none, the worker is told why.
@@ -66,22 +66,34 @@ extension Bridge {
     send(FrameHeader(kind: .rejected, status: status, id: id), to: slot, into: &actions)
   }
 
-  /// The worker has completed a call: its place is free, and the next that waits may have it.
-  private mutating func giveUpPlace(_ call: Slot, now: UInt64, into actions: inout ActionBuffer) {
+  /// The worker has completed a call, or holds it no longer: its place is free, and the next that waits may have it.
+  mutating func giveUpPlace(_ call: Slot, wasCompleted: Bool, now: UInt64, into actions: inout ActionBuffer) {
     let registration = calls[call].registration
     let function = registrations[registration].function
-    calls[call].wasCompleted = true
+    let holdsOthersUp = hasNoMorePlaces(peers[calls[call].worker.slot].user)
+    calls[call].wasCompleted = wasCompleted
     functions.retain(function)
     leavePlace(call)
     release(call)
-    if functions[function].queue.count > 0 { serveQueue(function, now: now, into: &actions) }
+    if holdsOthersUp {
+      serveQueues(now: now, into: &actions)
+    } else if functions[function].queue.count > 0 {
+      serveQueue(function, now: now, into: &actions)
+    }
     functions.release(function)
+  }
+
+  /// Whether the workers of a user hold as many calls as they may, so that other functions of theirs wait.
+  func hasNoMorePlaces(_ user: Slot) -> Bool {
+    users[user].runningCalls >= users[user].limits.runningCallsPerUser
   }
 
   /// Takes a call out of its worker's list and out of its registration's places.
   mutating func leavePlace(_ call: Slot) {
     let registration = calls[call].registration
-    calls.removePlace(call, from: &peers[calls[call].worker.slot].work)
+    let worker = calls[call].worker.slot
+    calls.removePlace(call, from: &peers[worker].work)
+    users[peers[worker].user].runningCalls -= 1
     registrations[registration].places -= 1
     functions[registrations[registration].function].running -= 1
     calls[call].registration = .none
@@ -91,6 +103,8 @@ extension Bridge {
   /// Gives the place in the table back; the call has ended for everybody.
   mutating func release(_ call: Slot) {
     let called = calls[call].called
+    dropBody(of: call)
+    deadlines.cancel(call)
     calls.release(call)
     functions.release(called)
   }
@@ -104,7 +118,7 @@ extension Bridge {
     because reason: (_ name: String, _ limits: Limits) -> String
   ) {
     answer(call, status, into: &actions, because: reason)
-    abandon(call, status, into: &actions)
+    abandon(call, status, now: now, into: &actions)
   }
 
   /// Sends the caller its RESULT.
@@ -120,7 +134,7 @@ extension Bridge {
   }
 
   /// The call has ended for its caller.
-  mutating func abandon(_ call: Slot, _ status: Status, into actions: inout ActionBuffer) {
+  mutating func abandon(_ call: Slot, _ status: Status, now: UInt64, into actions: inout ActionBuffer) {
     let state = calls[call].state
     if state == .running {
       let function = registrations[calls[call].registration].function
@@ -129,8 +143,9 @@ extension Bridge {
         into: &actions)
       functions[function].failures += 1
       calls[call].state = .abandoned
-      calls.dropBody(call)
+      dropBody(of: call)
       detachFromCaller(call, status, countsAsFailure: false)
+      watchAbandoned(call, now: now)
     } else {
       precondition(state == .queued, "a call ends that is \(state)")
       dequeue(call)
@@ -155,6 +170,7 @@ extension Bridge {
     if countsAsFailure, status != .ok {
       functions[registrations[calls[call].registration].function].failures += 1
     }
+    users[calls[call].user].callsInFlight -= 1
     statistics.outcomes[Int(status.rawValue)] += 1
     outstanding -= 1
     drainedIfEmpty()

@@ -21,7 +21,7 @@ extension Bridge {
     peers[slot].hasGreeted = true
     var header = FrameHeader(
       kind: .welcome, id: peers[slot].session, function: ProtocolConstants.version,
-      aux: UInt32(limits.callsInFlightPerConnection))
+      aux: UInt32(users[peers[slot].user].limits.callsInFlightPerConnection))
     let start = actions.end
     actions.writeMetadata("server", identity.server)
     actions.writeMetadata("instance", identity.instance)

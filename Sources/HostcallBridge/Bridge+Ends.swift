@@ -3,6 +3,7 @@ import HostcallWire
 /// Ends that nobody asked for, and CANCEL (protocol section 4).
 extension Bridge {
   mutating func hitDeadline(_ call: Slot, now: UInt64, into actions: inout ActionBuffer) {
+    if calls[call].state == .abandoned { return releaseAbandoned(call, now: now, into: &actions) }
     guard calls[call].state == .queued || calls[call].state == .running else { return }
     let timeout = calls[call].timeoutMilliseconds
     let isOfWorker = calls[call].deadlineMilliseconds > now / 1_000_000 && calls[call].state == .running
@@ -32,9 +33,10 @@ extension Bridge {
     guard peers.has(peer) else { return }
     let slot = peer.slot
     peers[slot].state = .closing
+    let heldOthersUp = hasNoMorePlaces(peers[slot].user)
     while peers[slot].calls.count > 0 {
       let call = peers[slot].calls.first
-      if calls[call].flags.contains(.noReply) { orphan(call) } else { abandon(call, .callerLost, into: &actions) }
+      if calls[call].flags.contains(.noReply) { orphan(call) } else { abandon(call, .callerLost, now: now, into: &actions) }
     }
     var again: [Slot] = []
     while peers[slot].work.count > 0 {
@@ -60,13 +62,20 @@ extension Bridge {
     for subject in peers[slot].subscriptions { endSubscription(subject, of: slot) }
     if peers[slot].hasGreeted { announce("hostcall.peer.disconnected", peer: slot, into: &actions) }
     if peers[slot].isLocal { localPeers -= 1 }
+    let user = peers[slot].user
+    users[user].connections -= 1
+    users[user].inputBytes -= peers[slot].inputBytes
+    users[user].outputBytes -= peers[slot].chargedOutputBytes + peers[slot].events.bytes
+    users[user].boundHandles -= peers[slot].bound.count
     peers.release(slot)
+    if heldOthersUp { serveQueues(now: now, into: &actions) }
   }
 
   /// A call that nobody waits for goes on when its caller goes: to hand it over and leave is what NO_REPLY is for.
   private mutating func orphan(_ call: Slot) {
     let caller = calls[call].caller.slot
     orphans[call] = Orphan(identity: peers[caller].identity, session: peers[caller].session)
+    if calls[call].state == .queued { peers[caller].queuedCalls -= 1 }
     calls.removeFromCaller(call, &peers[caller].calls)
     calls[call].caller = .nobody
   }
@@ -81,10 +90,12 @@ extension Bridge {
   ) {
     guard calls[call].invokeEnd > sentBytes, !calls[call].hasBody,
       calls.storedBytes + Int(calls[call].bodyBytes) <= limits.storedPayloadBytes,
+      users[calls[call].user].storedBytes + Int(calls[call].bodyBytes)
+        <= users[calls[call].user].limits.storedPayloadBytesPerUser,
       let frame = unsentFrame(calls[call].invokeEnd, Int(calls[call].invokeBytes))
     else { return }
     let body = UnsafeRawBufferPointer(rebasing: frame.suffix(Int(calls[call].bodyBytes)))
-    calls.keepBody(StoredBody(copying: body), for: call)
+    keepBody(StoredBody(copying: body), of: call)
   }
 
   /// Lets a call that lost its worker wait for another one, in front of those that came after it.

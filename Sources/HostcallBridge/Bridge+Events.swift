@@ -9,19 +9,28 @@ extension Bridge {
     if let known, peers[slot].subscriptions.contains(known) {
       return send(FrameHeader(kind: .result, id: header.id), to: slot, into: &actions)
     }
-    guard peers[slot].subscriptions.count < limits.subscriptionsPerConnection else {
+    let user = peers[slot].user
+    guard peers[slot].subscriptions.count < users[user].limits.subscriptionsPerConnection else {
+      let most = users[user].limits.subscriptionsPerConnection
       return refuse(
-        header, to: slot, .overloaded,
-        "\(name): this connection has \(limits.subscriptionsPerConnection) subscriptions, the most it may have",
-        into: &actions)
+        header, to: slot, meeting: "subscriptions-per-connection", of: most,
+        "\(name): this connection has \(most) subscriptions, the most it may have", into: &actions)
+    }
+    guard users[user].subscriptions < users[user].limits.subscriptionsPerUser else {
+      let most = users[user].limits.subscriptionsPerUser
+      return refuse(
+        header, to: slot, meeting: "subscriptions-per-user", of: most,
+        "\(name): this user has \(most) subscriptions, the most it may have", into: &actions)
     }
     guard known != nil || functions.count < limits.functions else {
-      return refuse(header, to: slot, .overloaded, "\(name): \(tooManyFunctions)", into: &actions)
+      return refuse(
+        header, to: slot, meeting: "functions", of: limits.functions, "\(name): \(tooManyFunctions)", into: &actions)
     }
     let subject = functions.findOrInsert(frame.name)
     functions.retain(subject)
     functions.addSubscriber(slot, to: subject)
     peers[slot].subscriptions.insert(subject)
+    users[user].subscriptions += 1
     send(FrameHeader(kind: .result, id: header.id), to: slot, into: &actions)
   }
 
@@ -38,6 +47,7 @@ extension Bridge {
   /// The peer gets no more events of this name or pattern.
   mutating func endSubscription(_ subject: Slot, of slot: Slot) {
     peers[slot].subscriptions.remove(subject)
+    users[peers[slot].user].subscriptions -= 1
     functions.removeSubscriber(slot, from: subject)
     functions.release(subject)
   }
@@ -58,7 +68,7 @@ extension Bridge {
       if mustWait(subscriber) {
         let body = kept ?? StoredBody(copying: frame.body)
         kept = body
-        wait(event, body, for: subscriber)
+        wait(event, body, for: subscriber, into: &actions)
       } else {
         event.id = peers[subscriber].events.nextPlace()
         event.aux = peers[subscriber].events.takeDropped()
@@ -91,14 +101,24 @@ extension Bridge {
     !peers[slot].events.isEmpty || peers[slot].isBacklogged || isFull(slot)
   }
 
-  private mutating func wait(_ event: FrameHeader, _ body: StoredBody, for slot: Slot) {
+  private mutating func wait(
+    _ event: FrameHeader, _ body: StoredBody, for slot: Slot, into actions: inout ActionBuffer
+  ) {
     let waiting = WaitingEvent(
       place: peers[slot].events.nextPlace(), encoding: event.encoding, nameBytes: event.nameBytes,
       metadataBytes: event.metadataBytes, body: body)
-    let before = peers[slot].events.dropped
+    let user = peers[slot].user
+    let own = users[user].limits
+    let before = (dropped: peers[slot].events.dropped, bytes: peers[slot].events.bytes)
+    // What waits for others of this user leaves so much room, and what waits here already has its own.
+    let room = max(0, own.outputBytesPerUser - users[user].outputBytes) + before.bytes
     peers[slot].events.append(
-      waiting, mostEvents: limits.waitingEventsPerConnection, mostBytes: limits.waitingEventBytesPerConnection)
-    statistics.eventsDropped += UInt64(peers[slot].events.dropped - before)
+      waiting, mostEvents: own.waitingEventsPerConnection, mostBytes: min(own.waitingEventBytesPerConnection, room))
+    users[user].outputBytes += peers[slot].events.bytes - before.bytes
+    if peers[slot].events.dropped > before.dropped {
+      statistics.eventsDropped += UInt64(peers[slot].events.dropped - before.dropped)
+      notify("waiting-events-per-connection", own.waitingEventsPerConnection, slot: slot, into: &actions)
+    }
   }
 
   /// A subscriber reads again: it gets what has waited, as far as it can take it.
@@ -107,6 +127,7 @@ extension Bridge {
       var header = FrameHeader(kind: .event, encoding: event.encoding, id: event.place, aux: dropped)
       header.nameBytes = event.nameBytes
       header.metadataBytes = event.metadataBytes
+      users[peers[slot].user].outputBytes -= event.body.bytes.count
       let place = actions.keep(event.body)
       send(
         header, to: slot, prefixStart: actions.end, source: .stored(place), sourceBytes: event.body.bytes.count,
@@ -150,7 +171,7 @@ extension Bridge {
     var event = FrameHeader(kind: .event, encoding: .json)
     event.nameBytes = UInt16(nameBytes)
     for subscriber in subscribers {
-      wait(event, body, for: subscriber)
+      wait(event, body, for: subscriber, into: &actions)
       sendWaitingEvents(to: subscriber, into: &actions)
     }
   }

@@ -7,6 +7,8 @@ import HostcallWire
 extension Bridge {
   mutating func enqueue(_ call: Slot, in function: Slot) {
     calls[call].state = .queued
+    users[calls[call].user].queuedCalls += 1
+    if calls[call].caller.slot != .none { peers[calls[call].caller.slot].queuedCalls += 1 }
     calls[call].queue = function
     calls.insertByArrival(call, to: &functions[function].queue)
     functions.queueChanged(function)
@@ -15,6 +17,8 @@ extension Bridge {
   mutating func dequeue(_ call: Slot) {
     let function = calls[call].queue
     calls.removePlace(call, from: &functions[function].queue)
+    users[calls[call].user].queuedCalls -= 1
+    if calls[call].caller.slot != .none { peers[calls[call].caller.slot].queuedCalls -= 1 }
     functions.queueChanged(function)
     calls[call].queue = .none
   }

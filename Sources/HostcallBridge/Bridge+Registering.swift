@@ -32,14 +32,22 @@ extension Bridge {
     case .failure(let problem):
       return refuse(header, to: slot, .invalidArgument, "\(name): \(problem.reason)", into: &actions)
     }
-    guard peers[slot].registrations.count < limits.registrationsPerConnection else {
+    let user = peers[slot].user
+    guard peers[slot].registrations.count < users[user].limits.registrationsPerConnection else {
+      let most = users[user].limits.registrationsPerConnection
       return refuse(
-        header, to: slot, .overloaded,
-        "\(name): this connection has \(limits.registrationsPerConnection) registrations, the most it may have",
-        into: &actions)
+        header, to: slot, meeting: "registrations-per-connection", of: most,
+        "\(name): this connection has \(most) registrations, the most it may have", into: &actions)
+    }
+    guard users[user].registrations < users[user].limits.registrationsPerUser else {
+      let most = users[user].limits.registrationsPerUser
+      return refuse(
+        header, to: slot, meeting: "registrations-per-user", of: most,
+        "\(name): this user has \(most) registrations, the most it may have", into: &actions)
     }
     guard functions.find(frame.name) != nil || functions.count < limits.functions else {
-      return refuse(header, to: slot, .overloaded, "\(name): \(tooManyFunctions)", into: &actions)
+      return refuse(
+        header, to: slot, meeting: "functions", of: limits.functions, "\(name): \(tooManyFunctions)", into: &actions)
     }
     let function = functions.findOrInsert(frame.name)
     if let problem = conflict(of: options.mode, by: slot, on: function) {
@@ -69,6 +77,7 @@ extension Bridge {
         timeoutMilliseconds: header.timeoutMilliseconds, isIdempotent: options.isIdempotent,
         wantsCaller: options.wantsCaller, isActive: true))
     peers[slot].registrations[handle] = registration
+    users[peers[slot].user].registrations += 1
     functions.retain(function)
     functions.addRegistration(registration, to: function)
     functions[function].isExclusive = options.mode == .exclusive
@@ -115,7 +124,7 @@ extension Bridge {
   }
 
   var tooManyFunctions: String {
-    "the daemon knows \(limits.functions) names, the most it may know (functions)"
+    "the daemon knows \(limits.functions) names, the most it may know"
   }
 
   // MARK: Going
@@ -145,6 +154,7 @@ extension Bridge {
       let record = registrations[registration]
       registrations[registration].isActive = false
       peers[record.worker.slot].registrations[record.handle] = nil
+      users[peers[record.worker.slot].user].registrations -= 1
       functions.removeRegistration(registration, from: record.function)
       announce("hostcall.function.unregistered", registration: registration, into: &actions)
     }
@@ -175,19 +185,30 @@ extension Bridge {
   mutating func bind(_ frame: DecodedFrame, from slot: Slot, into actions: inout ActionBuffer) {
     let header = frame.header
     let name = FrameRules.printable(frame.name)
-    guard functions.find(frame.name) != nil || functions.count < limits.functions else {
-      return refuse(header, to: slot, .overloaded, "\(name): \(tooManyFunctions)", into: &actions)
+    let user = peers[slot].user
+    let known = functions.find(frame.name)
+    if known.flatMap({ peers[slot].handles[$0] }) == nil {
+      guard peers[slot].bound.count < users[user].limits.boundHandlesPerConnection else {
+        let most = users[user].limits.boundHandlesPerConnection
+        return refuse(
+          header, to: slot, meeting: "bound-handles-per-connection", of: most,
+          "\(name): this connection has \(most) bound names, the most it may have", into: &actions)
+      }
+      guard users[user].boundHandles < users[user].limits.boundHandlesPerUser else {
+        let most = users[user].limits.boundHandlesPerUser
+        return refuse(
+          header, to: slot, meeting: "bound-handles-per-user", of: most,
+          "\(name): this user has \(most) bound names, the most it may have", into: &actions)
+      }
+    }
+    guard known != nil || functions.count < limits.functions else {
+      return refuse(
+        header, to: slot, meeting: "functions", of: limits.functions, "\(name): \(tooManyFunctions)", into: &actions)
     }
     let function = functions.findOrInsert(frame.name)
     if peers[slot].handles[function] == nil {
       functions.retain(function)
-      guard peers[slot].bound.count < limits.boundHandlesPerConnection else {
-        functions.release(function)
-        return refuse(
-          header, to: slot, .overloaded,
-          "\(name): this connection has \(limits.boundHandlesPerConnection) bound names, the most it may have",
-          into: &actions)
-      }
+      users[user].boundHandles += 1
       peers[slot].bound.append(function)
       peers[slot].handles[function] = UInt32(peers[slot].bound.count)
     }

@@ -48,8 +48,20 @@ extension Bridge {
         groupID: peers[slot].identity.groupID, processID: peers[slot].identity.processID,
         connectedSeconds: Self.seconds(from: peers[slot].connectedNanoseconds, to: now),
         functions: peers[slot].registrations.count, subscriptions: peers[slot].subscriptions.count,
-        callsInFlight: Int(peers[slot].calls.count), running: Int(peers[slot].work.count), state: "\(peers[slot].state)")
+        callsInFlight: Int(peers[slot].calls.count), running: Int(peers[slot].work.count),
+        abandoned: abandonedCalls(of: slot), silentSeconds: Self.seconds(from: peers[slot].heardNanoseconds, to: now),
+        state: "\(peers[slot].state)")
     }.sorted { $0.session < $1.session }
+  }
+
+  private func abandonedCalls(of slot: Slot) -> Int {
+    var count = 0
+    var call = peers[slot].work.first
+    while call != .none {
+      if calls[call].state == .abandoned { count += 1 }
+      call = calls[call].placeLink.next
+    }
+    return count
   }
 
   /// `hostcall.calls`, the oldest first.
@@ -99,10 +111,11 @@ extension Bridge {
       "stored bytes": calls.storedBytes, "outstanding calls": outstanding, "orphans": orphans.count,
       "streams": streams.count,
     ]
-    return held.filter { $0.value != 0 }
+    let charged = Dictionary(uniqueKeysWithValues: users.charges.map { ($0.what, $0.amount) })
+    return held.merging(charged) { $1 }.filter { $0.value != 0 }
   }
 
   private static func seconds(from start: UInt64, to now: UInt64) -> Double {
-    Double(now - start) / 1_000_000_000
+    Double(now - min(now, start)) / 1_000_000_000
   }
 }

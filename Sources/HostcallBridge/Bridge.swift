@@ -44,6 +44,7 @@ package struct Bridge: ~Copyable {
   let startedNanoseconds: UInt64
   var phase = Phase.running
   var peers = PeerTable()
+  var users: UserTable
   var functions = FunctionTable()
   var registrations = RegistrationTable()
   var calls: CallTable
@@ -55,6 +56,8 @@ package struct Bridge: ~Copyable {
   /// Who made the NO_REPLY calls whose caller has gone: they go on without it.
   var orphans: [Slot: Orphan] = [:]
   var sessions: UInt64 = 0
+  /// When to look next who is silent; nil where there are no calls.
+  var livenessCheckMilliseconds: UInt64?
   /// Events published so far.
   var publications: UInt64 = 0
   var localPeers = 0
@@ -66,12 +69,16 @@ package struct Bridge: ~Copyable {
   ///
   /// - Parameters:
   ///   - limits: what must not be exceeded.
+  ///   - limitsByUser: the same for users for whom others hold, by their number.
   ///   - identity: what WELCOME tells.
   ///   - secret: a random number, new for each run, that keeps peers from choosing ids which collide.
   ///   - now: nanoseconds.
-  package init(limits: Limits, identity: DaemonIdentity, secret: UInt64, now: UInt64) {
+  package init(
+    limits: Limits, limitsByUser: [UInt32: Limits] = [:], identity: DaemonIdentity, secret: UInt64, now: UInt64
+  ) {
     self.limits = limits
     self.identity = identity
+    users = UserTable(limits: limits, limitsByUser: limitsByUser)
     startedNanoseconds = now
     calls = CallTable(callsInFlight: limits.callsInFlight, remembered: limits.rememberedOutcomes)
     requests = RequestIndex(secret: secret)
@@ -80,15 +87,18 @@ package struct Bridge: ~Copyable {
 
   // MARK: Facts
 
-  /// A peer connected. Nil, and an answer for it among nothing else, where one more is too many: then the shell closes
-  /// it.
+  /// A peer connected.
   ///
   /// - Parameter isLocal: whether it is this process itself; then it is open at once and is told nothing.
   package mutating func peerConnected(
     _ peerIdentity: PeerIdentity, isLocal: Bool = false, client: String = "", now: UInt64
-  ) -> PeerID? {
-    guard isLocal || peers.count - localPeers < limits.connections, phase == .running else { return nil }
+  ) throws(ConnectionRefusal) -> PeerID {
+    let user = isLocal ? UserTable.local : users.findOrInsert(peerIdentity.userID, now: now)
+    try mayConnect(peerIdentity, user: user, isLocal: isLocal, now: now)
     let slot = peers.allocate()
+    users[user].connections += 1
+    peers[slot].user = user
+    peers[slot].heardNanoseconds = now
     sessions += 1
     peers[slot].session = sessions
     peers[slot].identity = peerIdentity
@@ -103,6 +113,54 @@ package struct Bridge: ~Copyable {
       hellos.append(peers.id(slot), milliseconds: Self.milliseconds(now) + UInt64(limits.helloMilliseconds))
     }
     return peers.id(slot)
+  }
+
+  private mutating func mayConnect(
+    _ identity: PeerIdentity, user: Slot, isLocal: Bool, now: UInt64
+  ) throws(ConnectionRefusal) {
+    guard phase == .running else {
+      throw ConnectionRefusal(status: .shuttingDown, reason: "the daemon is shutting down", notice: nil)
+    }
+    if isLocal { return }
+    func refusal(_ limit: String, _ value: Int, _ reason: String) -> ConnectionRefusal {
+      ConnectionRefusal(
+        status: .overloaded, reason: "\(reason) (\(limit))",
+        notice: LimitNotice(identity: identity, limit: limit, value: value))
+    }
+    guard peers.count - localPeers < limits.connections else {
+      throw refusal("connections", limits.connections, "the daemon has \(limits.connections) connections, the most it may have")
+    }
+    let own = users[user].limits
+    guard users[user].connections < own.connectionsPerUser else {
+      throw refusal(
+        "connections-per-user", own.connectionsPerUser,
+        "this user has \(own.connectionsPerUser) connections, the most it may have")
+    }
+    guard users[user].payForConnection(now: now) else {
+      throw refusal(
+        "connections-per-second-per-user", own.connectionsPerSecondPerUser,
+        "this user connects more often than \(own.connectionsPerSecondPerUser) times a second, the most it may")
+    }
+  }
+
+  /// The limits that hold for a peer.
+  package func limits(of peer: PeerID) -> Limits {
+    users[peers[peer.slot].user].limits
+  }
+
+  /// Bytes of a frame from the peer whose end has not come. The shell says so after a read that has changed it.
+  package mutating func peerKeeps(_ peer: PeerID, inputBytes: Int, into actions: inout ActionBuffer) {
+    guard peers.has(peer) else { return }
+    let user = peers[peer.slot].user
+    let change = inputBytes - peers[peer.slot].inputBytes
+    peers[peer.slot].inputBytes = inputBytes
+    users[user].inputBytes += change
+    let limit = users[user].limits.inputBytesPerUser
+    guard change > 0, users[user].inputBytes > limit, peers[peer.slot].state != .closing else { return }
+    notify("input-bytes-per-user", limit, slot: peer.slot, into: &actions)
+    close(
+      peer.slot, .overloaded, "more than \(limit) bytes of this user's frames have not come whole (input-bytes-per-user)",
+      into: &actions)
   }
 
   /// A frame arrived that keeps the rules which a single frame can break; the decoder has seen to that.
@@ -162,8 +220,26 @@ package struct Bridge: ~Copyable {
   ) {
     guard peers.has(peer) else { return }
     let wasFull = isFull(peer.slot)
+    if sentBytes > peers[peer.slot].sentBytes { peers[peer.slot].heardNanoseconds = now }
     peers[peer.slot].sentBytes = sentBytes
+    chargeOutput(of: peer.slot, into: &actions)
     if wasFull, !isFull(peer.slot), !peers[peer.slot].isBacklogged { takeUp(peer.slot, now: now, into: &actions) }
+  }
+
+  /// Charges what waits to be read by the peer to its user. A connection that takes the user past its limit is closed.
+  private mutating func chargeOutput(of slot: Slot, into actions: inout ActionBuffer) {
+    let unsent = peers[slot].isLocal ? 0 : Int(peers[slot].outputPosition - peers[slot].sentBytes)
+    guard unsent != peers[slot].chargedOutputBytes else { return }
+    let user = peers[slot].user
+    let change = unsent - peers[slot].chargedOutputBytes
+    peers[slot].chargedOutputBytes = unsent
+    users[user].outputBytes += change
+    let limit = users[user].limits.outputBytesPerUser
+    guard change > 0, users[user].outputBytes > limit, peers[slot].state != .closing else { return }
+    notify("output-bytes-per-user", limit, slot: slot, into: &actions)
+    close(
+      slot, .overloaded, "more than \(limit) bytes wait to be read by this user's connections (output-bytes-per-user)",
+      into: &actions)
   }
 
   /// Too much waits to be read by the peer: nothing is dispatched to it until it can take more.
@@ -183,6 +259,11 @@ package struct Bridge: ~Copyable {
   private mutating func takeUp(_ slot: Slot, now: UInt64, into actions: inout ActionBuffer) {
     passHeldCredit(for: slot, into: &actions)
     sendWaitingEvents(to: slot, into: &actions)
+    serveQueues(now: now, into: &actions)
+  }
+
+  /// Places are free that any function may have.
+  mutating func serveQueues(now: UInt64, into actions: inout ActionBuffer) {
     for function in functions.withQueue {
       serveQueue(function, now: now, into: &actions)
     }
@@ -196,7 +277,10 @@ package struct Bridge: ~Copyable {
   /// A peer reads nothing although more waits for it than the limit allows: it is closed.
   package mutating func peerIsStuck(_ peer: PeerID, into actions: inout ActionBuffer) {
     guard peers.has(peer), peers[peer.slot].state != .closing else { return }
-    close(peer.slot, .overloaded, "more than \(limits.outputBytesBeforeClose) bytes wait to be read", into: &actions)
+    let limit = limits(of: peer).outputBytesBeforeClose
+    notify("output-bytes-before-close", limit, slot: peer.slot, into: &actions)
+    close(
+      peer.slot, .overloaded, "more than \(limit) bytes wait to be read (output-bytes-before-close)", into: &actions)
   }
 
   /// Time has passed; call it when ``nextWakeMilliseconds()`` is reached.
@@ -208,6 +292,7 @@ package struct Bridge: ~Copyable {
     while let first = firstAwaitingHello(), first.milliseconds <= milliseconds {
       violate(first.peer.slot, "no HELLO within \(limits.helloMilliseconds) ms", into: &actions)
     }
+    if let check = livenessCheckMilliseconds, check <= milliseconds { checkLiveness(now: now, into: &actions) }
     if case .draining(let until) = phase, until <= milliseconds { endGrace(now: now, into: &actions) }
   }
 
@@ -215,6 +300,7 @@ package struct Bridge: ~Copyable {
   package mutating func nextWakeMilliseconds() -> UInt64? {
     var wake = deadlines.nextMilliseconds ?? .max
     if let hello = firstAwaitingHello() { wake = min(wake, hello.milliseconds) }
+    if let check = livenessCheckMilliseconds { wake = min(wake, check) }
     if case .draining(let until) = phase { wake = min(wake, until) }
     return wake == .max ? nil : wake
   }
@@ -266,6 +352,20 @@ package struct Bridge: ~Copyable {
       if request.flags.contains(.noReply) { return }
     }
     send(FrameHeader(kind: .result, status: status, id: request.id), to: slot, text: reason, into: &actions)
+  }
+
+  /// Refuses a request because of a limit, and tells of it.
+  mutating func refuse(
+    _ request: FrameHeader, to slot: Slot, meeting limit: StaticString, of value: Int, _ reason: String,
+    into actions: inout ActionBuffer
+  ) {
+    notify(limit, value, slot: slot, into: &actions)
+    refuse(request, to: slot, .overloaded, "\(reason) (\(limit))", into: &actions)
+  }
+
+  /// Somebody has met a limit: the log is to say so.
+  mutating func notify(_ limit: StaticString, _ value: Int, slot: Slot, into actions: inout ActionBuffer) {
+    actions.append(.limitMet(LimitNotice(identity: peers[slot].identity, limit: "\(limit)", value: value)))
   }
 
   /// Tells a peer why it must go and has it closed.

@@ -48,6 +48,8 @@ struct CallRecord: BitwiseCopyable {
   /// Bytes of the caller's metadata and payload.
   var bodyBytes: UInt32 = 0
   var caller = PeerID.nobody
+  /// Whom it is charged to, also when its caller has left.
+  var user: Slot = UserTable.local
   var request: UInt64 = 0
   var worker = PeerID.nobody
   var registration: Slot = .none

@@ -24,6 +24,12 @@ struct PeerRecord {
   /// Whether too much waits to be read by it, so that no call is dispatched to it.
   var isBacklogged = false
   var session: UInt64 = 0
+  /// Whom it is charged to.
+  var user: Slot = UserTable.local
+  /// When it last sent or read something.
+  var heardNanoseconds: UInt64 = 0
+  /// Whether a PING waits for its answer.
+  var isPinged = false
   var identity = PeerIdentity(userID: 0, groupID: 0, processID: 0)
   var client = ""
   var connectedNanoseconds: UInt64 = 0
@@ -31,6 +37,12 @@ struct PeerRecord {
   var outputPosition: UInt64 = 0
   /// How many of them had left when the shell last said so.
   var sentBytes: UInt64 = 0
+  /// How much of what waits to be read by it is charged to its user.
+  var chargedOutputBytes = 0
+  /// Bytes of a frame from it whose end has not come.
+  var inputBytes = 0
+  /// Calls of it that wait for a place or a worker.
+  var queuedCalls = 0
   /// Calls that it waits for, and calls that hold a place with it.
   var calls = CallList()
   var work = CallList()

@@ -19,14 +19,21 @@ final class Connection {
   var isBacklogged = false
   var isPaused = false
   var isClosed = false
+  /// Bytes of a frame that has not come whole, as the bridge knows it.
+  var keptBytes = 0
+  /// Bytes waiting to be read by the peer, past which nothing more is read from it, and past which it is closed.
+  let outputBytesBeforePause: Int
+  let outputBytesBeforeClose: Int
   /// Why it ends, for the log.
   var reason = "the peer closed the connection"
 
-  init(peer: PeerID, stream: SocketStream, credentials: PeerCredentials, largestBodyBytes: UInt32) {
+  init(peer: PeerID, stream: SocketStream, credentials: PeerCredentials, limits: Limits) {
     self.peer = peer
     self.stream = stream
     self.credentials = credentials
-    decoder = FrameDecoder(direction: .toDaemon, largestBodyBytes: largestBodyBytes)
+    outputBytesBeforePause = limits.outputBytesPerConnection
+    outputBytesBeforeClose = limits.outputBytesBeforeClose
+    decoder = FrameDecoder(direction: .toDaemon, largestBodyBytes: UInt32(limits.frameBytes))
   }
 
   /// Appends a frame as the bridge has put it together.

@@ -59,11 +59,12 @@ actor ServerCore {
       identity: DaemonIdentity(server: "hostcalld/\(HostcallVersion.current)", instance: instance),
       secret: generator.next(), now: now)
     let identity = PeerIdentity(userID: getuid(), groupID: getgid(), processID: getpid())
-    guard let builtIn = bridge.peerConnected(identity, isLocal: true, client: "built-in functions", now: now),
-      let host = bridge.peerConnected(identity, isLocal: true, client: "this process", now: now)
-    else { preconditionFailure("a new bridge refuses its own process") }
-    builtInPeer = builtIn
-    self.host = LocalHost(peer: host)
+    do throws(ConnectionRefusal) {
+      builtInPeer = try bridge.peerConnected(identity, isLocal: true, client: "built-in functions", now: now)
+      host = LocalHost(peer: try bridge.peerConnected(identity, isLocal: true, client: "this process", now: now))
+    } catch {
+      preconditionFailure("a new bridge refuses its own process: \(error.reason)")
+    }
   }
 
   // MARK: Starting
@@ -141,17 +142,14 @@ actor ServerCore {
   private func open(_ stream: SocketStream, credentials: PeerCredentials, descriptor: Int32) throws(LoopError) {
     let identity = PeerIdentity(
       userID: credentials.userID, groupID: credentials.groupID, processID: credentials.processID)
-    guard let peer = bridge.peerConnected(identity, now: loop.nowNanoseconds()) else {
-      let reason = "the daemon has \(configuration.limits.connections) connections, the most it may have (connections)"
-      let goaway = FrameEncoder.encode(FrameHeader(kind: .goaway, status: .overloaded), payload: reason.utf8)
-      stream.output.appendFrame(byteCount: goaway.count) { $0.copyBytes(from: goaway) }
-      _ = stream.flush()
-      stream.close()
-      return report(.warning, "connection refused", describe(credentials) + [("reason", reason)])
+    let peer: PeerID
+    do throws(ConnectionRefusal) {
+      peer = try bridge.peerConnected(identity, now: loop.nowNanoseconds())
+    } catch {
+      return refuse(stream, credentials, error)
     }
     let connection = Connection(
-      peer: peer, stream: stream, credentials: credentials,
-      largestBodyBytes: UInt32(configuration.limits.frameBytes))
+      peer: peer, stream: stream, credentials: credentials, limits: bridge.limits(of: peer))
     while connections.count <= Int(peer.slot) { connections.append(nil) }
     connections[Int(peer.slot)] = connection
     stream.onReadable = { [unowned self] in assumeIsolated { $0.readable(peer) } }
@@ -159,6 +157,15 @@ actor ServerCore {
     stream.onHangUpWhilePaused = { [unowned self] in assumeIsolated { $0.hungUp(peer) } }
     stream.startReading()
     report(.debug, "peer connected", describe(credentials))
+  }
+
+  private func refuse(_ stream: SocketStream, _ credentials: PeerCredentials, _ refusal: ConnectionRefusal) {
+    let goaway = FrameEncoder.encode(
+      FrameHeader(kind: .goaway, status: refusal.status), payload: Array(refusal.reason.utf8))
+    stream.output.appendFrame(byteCount: goaway.count) { $0.copyBytes(from: goaway) }
+    _ = stream.flush()
+    stream.close()
+    report(.warning, "connection refused", describe(credentials) + [("reason", refusal.reason)])
   }
 
   private func connection(_ peer: PeerID) -> Connection? {
@@ -183,6 +190,7 @@ actor ServerCore {
   /// Takes frames out of bytes that have come, one after another, and lets the bridge and the loop act on each.
   private func take(_ bytes: UnsafeRawBufferPointer, from connection: Connection) {
     let now = loop.nowNanoseconds()
+    bridge.peerIsHeard(connection.peer, now: now)
     var decoder = connection.decoder
     decoder.begin(bytes)
     do throws(ProtocolViolation) {
@@ -196,6 +204,10 @@ actor ServerCore {
     }
     decoder.end()
     connection.decoder = decoder
+    if decoder.keptBytes != connection.keptBytes, !connection.isClosed {
+      connection.keptBytes = decoder.keptBytes
+      bridge.peerKeeps(connection.peer, inputBytes: decoder.keptBytes, into: &actions)
+    }
   }
 
   private func writable(_ peer: PeerID) {
@@ -232,9 +244,9 @@ actor ServerCore {
     let waiting = connection.stream.output.queuedBytes
     bridge.peerHasTaken(
       connection.peer, sentBytes: connection.stream.output.sentBytes, now: loop.nowNanoseconds(), into: &actions)
-    if waiting > configuration.limits.outputBytesBeforeClose {
+    if waiting > connection.outputBytesBeforeClose {
       bridge.peerIsStuck(connection.peer, into: &actions)
-    } else if waiting > configuration.limits.outputBytesPerConnection {
+    } else if waiting > connection.outputBytesBeforePause {
       connection.isBacklogged = true
       bridge.peerIsBacklogged(connection.peer)
       // A worker is heard nevertheless: it may have to get rid of a completion before it reads on.
@@ -242,7 +254,7 @@ actor ServerCore {
         connection.isPaused = true
         connection.stream.pauseReading()
       }
-    } else if waiting <= configuration.limits.outputBytesPerConnection / 2, connection.isBacklogged {
+    } else if waiting <= connection.outputBytesBeforePause / 2, connection.isBacklogged {
       connection.isBacklogged = false
       if connection.isPaused {
         connection.isPaused = false
@@ -293,6 +305,7 @@ actor ServerCore {
       switch action {
       case .send(let frame): deliver(frame, incoming: incoming)
       case .close(let peer): closing.append(peer)
+      case .limitMet(let notice): report(notice)
       }
     }
     actions.removeAll()
@@ -419,6 +432,16 @@ actor ServerCore {
 
   func report(_ level: ServerEvent.Level, _ message: String, _ fields: [(key: String, value: String)] = []) {
     configuration.onEvent(ServerEvent(level, message, fields))
+  }
+
+  /// Somebody has met a limit.
+  private func report(_ notice: LimitNotice) {
+    report(
+      .warning, "limit met",
+      [
+        ("uid", "\(notice.identity.userID)"), ("pid", "\(notice.identity.processID)"), ("limit", notice.limit),
+        ("value", "\(notice.value)"),
+      ])
   }
 
   private func describe(_ credentials: PeerCredentials) -> [(key: String, value: String)] {

@@ -91,12 +91,17 @@ package struct PeerReport: Codable, Sendable, Equatable {
   package var callsInFlight: Int
   /// Calls that it runs, those included that ended for their caller and that it has not completed yet.
   package var running: Int
+  /// Those of them that have ended for their caller: a worker that does not answer a CANCEL is stuck.
+  package var abandoned: Int
+  /// Since something came from it or was read by it.
+  package var silentSeconds: Double
   /// `awaitingHello`, `open`, `leaving` after its GOAWAY, or `closing` until what it was sent has left.
   package var state: String
 
   package init(
     session: UInt64, client: String, userID: UInt32, groupID: UInt32, processID: Int32, connectedSeconds: Double,
-    functions: Int, subscriptions: Int, callsInFlight: Int, running: Int, state: String
+    functions: Int, subscriptions: Int, callsInFlight: Int, running: Int, abandoned: Int,
+    silentSeconds: Double, state: String
   ) {
     self.session = session
     self.client = client
@@ -108,6 +113,8 @@ package struct PeerReport: Codable, Sendable, Equatable {
     self.subscriptions = subscriptions
     self.callsInFlight = callsInFlight
     self.running = running
+    self.abandoned = abandoned
+    self.silentSeconds = silentSeconds
     self.state = state
   }
 }

@@ -12,11 +12,22 @@ final class BridgeHarness {
   private(set) var peers: [PeerID: HarnessPeer] = [:]
   /// What was sent since it was last emptied, in order over all peers.
   var sent: [SentFrame] = []
+  /// Limits that were met, and connections that were refused, so far.
+  private(set) var notices: [LimitNotice] = []
+  private(set) var refusals: [ConnectionRefusal] = []
   private var actions = ActionBuffer()
 
   static let instance = "00112233445566778899aabbccddeeff"
 
-  init(limits: Limits = Limits(), now: UInt64 = 5_000_000_000) {
+  /// Limits under which time alone brings nothing about: nobody is pinged, and no call is taken from its worker.
+  static var quiet: Limits {
+    var limits = Limits()
+    limits.livenessMilliseconds = 0
+    limits.abandonedMilliseconds = 0
+    return limits
+  }
+
+  init(limits: Limits = BridgeHarness.quiet, now: UInt64 = 5_000_000_000) {
     self.now = now
     bridge = Bridge(
       limits: limits, identity: DaemonIdentity(server: "hostcalld/test", instance: Self.instance),
@@ -25,7 +36,7 @@ final class BridgeHarness {
 
   /// A bridge with a few limits of its own.
   convenience init(_ change: (inout Limits) -> Void) {
-    var limits = Limits()
+    var limits = Self.quiet
     change(&limits)
     self.init(limits: limits)
   }
@@ -45,8 +56,13 @@ final class BridgeHarness {
 
   func connectWithoutHello(userID: UInt32 = 1000, isLocal: Bool = false) -> HarnessPeer? {
     let identity = PeerIdentity(userID: userID, groupID: userID + 1, processID: Int32(truncatingIfNeeded: userID &+ 2))
-    let id = bridge.peerConnected(identity, isLocal: isLocal, client: isLocal ? "local" : "", now: now)
-    guard let id else { return nil }
+    let id: PeerID
+    do throws(ConnectionRefusal) {
+      id = try bridge.peerConnected(identity, isLocal: isLocal, client: isLocal ? "local" : "", now: now)
+    } catch {
+      refusals.append(error)
+      return nil
+    }
     let peer = HarnessPeer(id: id, harness: self, largestBodyBytes: UInt32(bridge.limits.frameBytes))
     peers[id] = peer
     return peer
@@ -123,6 +139,7 @@ final class BridgeHarness {
           sent.append(SentFrame(peer: peer.id, frame: received, end: peer.stream.count))
         }
       case .close(let id): peers[id]?.isClosed = true
+      case .limitMet(let notice): notices.append(notice)
       }
     }
     actions.removeAll()

@@ -47,11 +47,11 @@ struct ReportTextTests {
   @Test func peers() {
     let peer = PeerReport(
       session: 12, client: "worker/1.0", userID: 1_000, groupID: 1_000, processID: 4_711, connectedSeconds: 3_720,
-      functions: 2, subscriptions: 3, callsInFlight: 0, running: 5, state: "open")
+      functions: 2, subscriptions: 3, callsInFlight: 0, running: 5, abandoned: 2, silentSeconds: 0.002, state: "open")
     #expect(
       PeersCommand.text([peer]) == """
-        SESSION  CLIENT       PID   UID  CONNECTED  FUNCTIONS  EVENTS  CALLING  RUNNING  STATE
-             12  worker/1.0  4711  1000     1h 02m          2       3        0        5  open
+        SESSION  CLIENT       PID   UID  CONNECTED  FUNCTIONS  EVENTS  CALLING  RUNNING  STUCK  SILENT  STATE
+             12  worker/1.0  4711  1000     1h 02m          2       3        0        5      2    2 ms  open
 
         """)
   }

@@ -19,6 +19,8 @@ struct ExpectedFrame: CustomStringConvertible {
   var text = Text.nothing
   /// RESULT: what `aux` has to be, nil where a handle stands there that was checked.
   var aux: UInt32? = 0
+  /// EVENT: what was published.
+  var name = ""
 
   var description: String {
     "\(kind) to peer \(peer), id \(id), \(statuses.map(\.description).sorted().joined(separator: " or "))"
@@ -55,14 +57,14 @@ extension HistoryModel {
     let wanted = expected.remove(at: place)
     var isRight =
       wanted.statuses.contains(frame.status) && frame.flags == wanted.flags && frame.header.encoding == wanted.encoding
-      && frame.metadata == wanted.metadata && frame.name.isEmpty
+      && frame.metadata == wanted.metadata && frame.name == wanted.name
     switch wanted.text {
     case .nothing: isRight = isRight && frame.payload.isEmpty
     case .sentence: isRight = isRight && !frame.payload.isEmpty
     case .exactly(let payload): isRight = isRight && frame.payload == payload
     }
+    isRight = isRight && wanted.aux ?? frame.header.aux == frame.header.aux
     if frame.kind == .result {
-      isRight = isRight && wanted.aux ?? frame.header.aux == frame.header.aux
       if let call = wanted.call {
         try identify(call, frame.header.call)
       } else {

@@ -8,6 +8,7 @@ enum HistoryAction: CaseIterable {
   case connect, hello, register, unregister, bind, call, complete, completeWrongly, cancel, gone, backlog, unbacklog,
     taken
   case time, ping, goaway, violate, stop
+  case item, credit, subscribe, unsubscribe, publish
 
   /// How often it is chosen, against the others.
   var weight: Int {
@@ -22,6 +23,11 @@ enum HistoryAction: CaseIterable {
     case .time: 14
     case .goaway, .violate: 2
     case .stop: 0
+    case .item: 40
+    case .credit: 16
+    case .subscribe: 8
+    case .unsubscribe: 3
+    case .publish: 12
     }
   }
 }
@@ -71,6 +77,22 @@ struct History {
     limits.registrationsPerConnection = random.pick([1, 2, 100])
     limits.functions = random.pick([2, 5, 1_000])
     limits.boundHandlesPerConnection = random.pick([1, 100])
+    limits.connectionsPerUser = random.pick([1, 3, 100])
+    limits.connectionsPerSecondPerUser = 1_000_000
+    limits.callsInFlightPerUser = random.pick([2, 10, 1_000])
+    limits.runningCallsPerUser = random.pick([1, 3, 10, 1_000])
+    limits.queuedCallsPerConnection = random.pick([1, 5, 1_000])
+    limits.queuedCallsPerUser = random.pick([2, 8, 1_000])
+    limits.storedPayloadBytesPerUser = random.pick([40, 200, 100_000])
+    limits.registrationsPerUser = random.pick([2, 100])
+    limits.boundHandlesPerUser = random.pick([2, 100])
+    limits.subscriptionsPerConnection = random.pick([1, 100])
+    limits.subscriptionsPerUser = random.pick([2, 100])
+    limits.waitingEventsPerConnection = random.pick([0, 1, 3, 100])
+    limits.waitingEventBytesPerConnection = random.pick([0, 100, 100_000])
+    limits.streamItemsAhead = random.pick([1, 2, 5, 1_024])
+    limits.abandonedMilliseconds = random.pick([0, 1, 30, 5_000])
+    limits.livenessMilliseconds = 0
     limits.defaultConcurrency = random.pick([1, 2, 64])
     limits.concurrency = random.pick([1, 2, 65_535])
     limits.defaultTimeoutMilliseconds = random.pick([1, 40, 30_000])

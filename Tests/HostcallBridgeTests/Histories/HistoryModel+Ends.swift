@@ -6,7 +6,9 @@ import HostcallWire
 extension HistoryModel {
   func connect(_ id: PeerID?, userID: UInt32, isLocal: Bool) throws(HistoryViolation) {
     let others = peers.count { $0.state != .gone && !$0.isLocal }
-    let isTaken = phase == .running && (isLocal || others < limits.connections)
+    let own = peers.count { $0.state != .gone && !$0.isLocal && $0.userID == userID }
+    let isTaken =
+      phase == .running && (isLocal || others < limits.connections && own < limits.connectionsPerUser)
     guard (id != nil) == isTaken else {
       throw HistoryViolation(description: "a connection was \(id == nil ? "refused" : "taken") with \(others) others")
     }
@@ -58,11 +60,13 @@ extension HistoryModel {
       }
       let hasLeft = calls[call].invokeEnd <= sentBytes
       let isIdempotent = calls[call].has(.idempotent) || registrations[calls[call].registration].isIdempotent
-      if !hasLeft, !calls[call].isStored, storedBytes + calls[call].storedBytes <= limits.storedPayloadBytes {
+      if !hasLeft, !calls[call].isStored, !cannotStore(calls[call].storedBytes, for: calls[call].caller) {
         setStored(call, true)
       }
       calls[call].worker = nil
-      if isIdempotent || !hasLeft, calls[call].isStored, calls[call].attempts <= limits.resends {
+      calls[call].results.held += calls[call].results.credit
+      calls[call].results.credit = 0
+      if !calls[call].hasBegun, isIdempotent || !hasLeft, calls[call].isStored, calls[call].attempts <= limits.resends {
         calls[call].state = .queued
         calls[call].due = calls[call].deadline
         again.append(call)
@@ -76,12 +80,19 @@ extension HistoryModel {
     retire(Array(peers[peer].registrations.values))
     peers[peer].state = .gone
     peers[peer].bound = [:]
+    peers[peer].subscriptions = []
+    peers[peer].events = []
   }
 
   func hitTime() {
     let milliseconds = now / 1_000_000
     for call in active where [.queued, .running].contains(calls[call].state) && calls[call].due <= milliseconds {
       end(call, .timeout)
+    }
+    for call in active where calls[call].state == .abandoned && calls[call].due <= milliseconds {
+      calls[call].wasReleased = true
+      leavePlace(call)
+      forget(call)
     }
     for peer in peers.indices where peers[peer].state == .greeting && peers[peer].helloDeadline <= milliseconds {
       violate(peer)
@@ -102,7 +113,7 @@ extension HistoryModel {
   /// Milliseconds of the first thing that time alone brings about.
   var firstDue: UInt64? {
     var first = UInt64.max
-    for call in active where [.queued, .running].contains(calls[call].state) { first = min(first, calls[call].due) }
+    for call in active { first = min(first, calls[call].due) }
     for peer in peers where peer.state == .greeting { first = min(first, peer.helloDeadline) }
     if case .draining(let until) = phase { first = min(first, until) }
     return first == .max ? nil : first

@@ -44,6 +44,9 @@ extension HistoryModel {
     if request.name.hasPrefix("hostcall."), !peers[peer].isLocal { refusals.insert(.invalidArgument) }
     if !["shared", "exclusive", "replace"].contains(request.mode) { refusals.insert(.invalidArgument) }
     if peers[peer].registrations.count >= limits.registrationsPerConnection { refusals.insert(.overloaded) }
+    if !peers[peer].isLocal, ofUser(peer, \.registrations.count) >= limits.registrationsPerUser {
+      refusals.insert(.overloaded)
+    }
     if cannotKnow(request.name) { refusals.insert(.overloaded) }
     if others.contains(where: { registrations[$0].peer == peer || registrations[$0].isExclusive }) {
       refusals.insert(.alreadyRegistered)
@@ -72,7 +75,10 @@ extension HistoryModel {
   func bind(_ peer: Int, request: UInt64, name: String) throws(HistoryViolation) {
     if peers[peer].requests[request] != nil { return violate(peer) }
     let earlier = peers[peer].bound.first { $0.value == name }?.key
-    if earlier == nil, peers[peer].bound.count >= limits.boundHandlesPerConnection || cannotKnow(name) {
+    let isTooMany =
+      peers[peer].bound.count >= limits.boundHandlesPerConnection
+      || !peers[peer].isLocal && ofUser(peer, \.bound.count) >= limits.boundHandlesPerUser
+    if earlier == nil, isTooMany || cannotKnow(name) {
       return expectRefusal(peer, request, [.overloaded])
     }
     let handle = try handle(in: peer, request)

@@ -14,6 +14,7 @@ extension HistoryModel {
     var payload: [UInt8]
     var metadata: Metadata
     var encoding: PayloadEncoding
+    var credit: UInt32
   }
 
   func call(_ peer: Int, _ call: CallRequest) {
@@ -27,7 +28,7 @@ extension HistoryModel {
     var refusals = refusals(peer, call)
     if refusals.isEmpty, let name = call.name {
       let candidates = candidates(queueName(name))
-      let wouldExceed = storedBytes + bodyBytes > limits.storedPayloadBytes
+      let wouldExceed = cannotStore(bodyBytes, for: peer)
       let keeping = candidates.filter { registrations[$0].isIdempotent }
       if wouldExceed, candidates.isEmpty || call.flags.contains(.idempotent) || keeping.count == candidates.count {
         refusals.insert(.overloaded)
@@ -45,7 +46,9 @@ extension HistoryModel {
     calls.append(
       Call(
         caller: peer, request: call.request, name: name, flags: call.flags, payload: call.payload,
-        metadata: call.metadata, encoding: call.encoding, deadline: deadline, due: deadline))
+        metadata: call.metadata, encoding: call.encoding, deadline: deadline, due: deadline,
+        wantsItems: call.credit > 0, results: Flow(held: Int(call.credit))))
+    peers[peer].hasCalled = true
     active.append(calls.count - 1)
     setStored(calls.count - 1, true)
     peers[peer].callsInFlight += 1
@@ -59,12 +62,25 @@ extension HistoryModel {
     if phase != .running { refusals.insert(.shuttingDown) }
     if peers[peer].callsInFlight >= limits.callsInFlightPerConnection { refusals.insert(.overloaded) }
     if active.count >= limits.callsInFlight { refusals.insert(.overloaded) }
+    if !peers[peer].isLocal {
+      let inFlight = callsOfUser(peer) { $0.state == .queued || $0.state == .running }
+      if inFlight.count >= limits.callsInFlightPerUser { refusals.insert(.overloaded) }
+    }
+    if call.flags.contains(.noReply), call.credit > 0 || call.flags.contains(.open) {
+      refusals.insert(.invalidArgument)
+    }
     guard let name = call.name else { return refusals.union([.invalidArgument]) }
     if serving(name) == nil, !call.flags.contains(.wait) { refusals.insert(.notFound) }
     if !call.isByHandle, cannotKnow(name) { refusals.insert(.overloaded) }
     let queue = queueName(name)
-    if candidates(queue).isEmpty, self.queue(queue).count >= limits.queuedCallsPerFunction {
-      refusals.insert(.overloaded)
+    if candidates(queue).isEmpty {
+      let waiting = active.filter { calls[$0].state == .queued && calls[$0].caller == peer }
+      let ofUser = peers[peer].isLocal ? [] : callsOfUser(peer) { $0.state == .queued }
+      if self.queue(queue).count >= limits.queuedCallsPerFunction || waiting.count >= limits.queuedCallsPerConnection
+        || ofUser.count >= limits.queuedCallsPerUser && !peers[peer].isLocal
+      {
+        refusals.insert(.overloaded)
+      }
     }
     return refusals
   }
@@ -91,7 +107,8 @@ extension HistoryModel {
     case .queued: reject([.unknownCall])
     case .ended:
       let isRemembered = endedCalls - calls[call].endedPlace < limits.rememberedOutcomes
-      reject(isRemembered ? [.duplicate] : [.duplicate, .unknownCall])
+      let status: Status = calls[call].wasReleased ? .late : .duplicate
+      reject(isRemembered ? [status] : [status, .unknownCall])
     case .abandoned:
       if completion.status != .cancelled { reject([.late]) }
       leavePlace(call)

@@ -7,11 +7,15 @@ extension HistoryModel {
   func settle() throws(HistoryViolation) {
     for (place, sent) in frames.enumerated() {
       if sent.frame.kind == .invoke { try invoke(sent, at: place) }
+      if sent.frame.kind == .credit { try credited(sent) }
       if let peer = places[sent.peer] { peers[peer].streamBytes = sent.end }
     }
+    sendWaiting()
     try checkNothingWaitsInVain()
+    try checkNoCreditIsHeldInVain()
+    try checkNoEventWaitsInVain()
     endExcess()
-    for sent in frames where sent.frame.kind != .invoke { try meet(sent, peer: places[sent.peer] ?? -1) }
+    for sent in frames where sent.frame.kind != .invoke && sent.frame.kind != .credit { try meet(sent, peer: places[sent.peer] ?? -1) }
     if let missing = expected.first { throw HistoryViolation(description: "nobody sent \(missing)") }
     if outstanding == 0, phase != .running { phase = .drained }
     again = []
@@ -38,7 +42,8 @@ extension HistoryModel {
     let metadata = Metadata.joined(caller(of: call, for: function), calls[call].metadata)
     let isRight =
       frame.payload == calls[call].payload && frame.header.encoding == calls[call].encoding
-      && frame.flags == (isIdempotent ? .idempotent : []) && frame.header.aux == 0 && frame.status == .ok
+      && frame.flags == calls[call].flags.intersection(.open).union(isIdempotent ? .idempotent : [])
+      && Int(frame.header.aux) == min(calls[call].results.held, limits.streamItemsAhead) && frame.status == .ok
       && frame.name == (isPattern(function.name) ? calls[call].name : "")
       && UInt64(frame.header.timeoutMilliseconds) == (due > nowMilliseconds ? due - nowMilliseconds : 1)
       && frame.metadata == metadata
@@ -48,6 +53,11 @@ extension HistoryModel {
       throw HistoryViolation(description: "peer \(peer) does not know its handle yet: \(frame)")
     }
     calls[call].state = .running
+    calls[call].results.held -= Int(frame.header.aux)
+    calls[call].results.credit = Int(frame.header.aux)
+    if calls[call].argumentsHaveEnded {
+      expect(ExpectedFrame(peer: peer, kind: .item, statuses: [.ok], id: frame.id, flags: .last))
+    }
     calls[call].attempts += 1
     calls[call].due = due
     calls[call].worker = peer

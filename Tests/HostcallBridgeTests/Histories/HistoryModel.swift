@@ -37,6 +37,13 @@ final class HistoryModel {
     var requests: [UInt64: Int] = [:]
     /// Calls that it waits for, those without a reply among them.
     var callsInFlight = 0
+    /// Whether it has made a call that was accepted.
+    var hasCalled = false
+    var subscriptions: Set<String> = []
+    /// Events that wait for it to read, how many were for it so far, and how many were dropped since the last one sent.
+    var events: [Event] = []
+    var lastEvent: UInt64 = 0
+    var droppedEvents: UInt32 = 0
   }
 
   struct Registration {
@@ -77,6 +84,14 @@ final class HistoryModel {
     var isStored = false
     /// Whether it goes on although its caller has gone: nobody waits for its RESULT.
     var isOrphan = false
+    /// Whether its worker held it for too long after its end.
+    var wasReleased = false
+    /// Its items: whether there are any from the worker, both ways, and whether a worker may still be exchanged.
+    let wantsItems: Bool
+    var results = Flow()
+    var arguments = Flow()
+    var argumentsHaveEnded = false
+    var hasBegun = false
     var outcomes = 0
     /// How many calls had ended when it had.
     var endedPlace = 0
@@ -165,6 +180,31 @@ final class HistoryModel {
       && registrations[registration].held < registrations[registration].concurrency
       && peer.state == .open && !peer.isBacklogged
       && (peer.isLocal || peer.streamBytes - peer.sentBytes <= limits.outputBytesPerConnection)
+      && (peer.isLocal || ofUser(registrations[registration].peer, \.work.count) < limits.runningCallsPerUser)
+  }
+
+  /// What all peers of the same user have, but for those of this process.
+  func ofUser(_ peer: Int, _ part: (Peer) -> Int) -> Int {
+    let userID = peers[peer].userID
+    return peers.reduce(0) { $0 + ($1.state != .gone && !$1.isLocal && $1.userID == userID ? part($1) : 0) }
+  }
+
+  /// Calls of a peer's user that some state holds for, also those whose caller has gone.
+  func callsOfUser(_ peer: Int, _ isMeant: (Call) -> Bool) -> [Int] {
+    active.filter { call in
+      let caller = peers[calls[call].caller]
+      return !caller.isLocal && caller.userID == peers[peer].userID && isMeant(calls[call])
+    }
+  }
+
+  func storedBytesOfUser(_ peer: Int) -> Int {
+    callsOfUser(peer, \.isStored).reduce(0) { $0 + calls[$1].storedBytes }
+  }
+
+  /// Whether a body of this size cannot be kept for a call of this peer.
+  func cannotStore(_ bytes: Int, for peer: Int) -> Bool {
+    storedBytes + bytes > limits.storedPayloadBytes
+      || !peers[peer].isLocal && storedBytesOfUser(peer) + bytes > limits.storedPayloadBytesPerUser
   }
 
   /// Those that may get the next call of a queue: least loaded among those with a free place.
@@ -180,7 +220,10 @@ final class HistoryModel {
     for registration in registrations where registration.isActive || registration.held > 0 {
       names.insert(registration.name)
     }
-    for peer in peers where peer.state != .gone { names.formUnion(peer.bound.values) }
+    for peer in peers where peer.state != .gone {
+      names.formUnion(peer.bound.values)
+      names.formUnion(peer.subscriptions)
+    }
     for call in active { names.insert(calls[call].name) }
     return names
   }
@@ -224,6 +267,7 @@ final class HistoryModel {
     let worker = registrations[calls[call].registration].peer
     expect(ExpectedFrame(peer: worker, kind: .cancel, statuses: [status], id: calls[call].correlation ?? 0))
     calls[call].state = .abandoned
+    calls[call].due = limits.abandonedMilliseconds == 0 ? .max : nowMilliseconds + UInt64(limits.abandonedMilliseconds)
     setStored(call, false)
   }
 

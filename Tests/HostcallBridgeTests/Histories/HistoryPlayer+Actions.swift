@@ -25,11 +25,16 @@ extension HistoryPlayer {
     case .goaway: try goaway()
     case .violate: try violate()
     case .stop: try stop()
+    case .item: try item()
+    case .credit: try credit()
+    case .subscribe: try subscribe()
+    case .unsubscribe: try unsubscribe()
+    case .publish: try publish()
     }
   }
 
   /// A request id: mostly a free one out of few, seldom one that is outstanding.
-  private func requestID(of peer: Int) -> UInt64 {
+  func requestID(of peer: Int) -> UInt64 {
     let taken = model.peers[peer].requests
     if random.chance(1), let outstanding = taken.keys.min() { return outstanding }
     while true {
@@ -38,16 +43,16 @@ extension HistoryPlayer {
     }
   }
 
-  private func payload(_ sizes: [Int]) -> [UInt8] {
+  func payload(_ sizes: [Int]) -> [UInt8] {
     let first = random.below(256)
     return (0..<random.pick(sizes)).map { UInt8(truncatingIfNeeded: first + $0) }
   }
 
-  private func metadata() -> Metadata {
+  func metadata() -> Metadata {
     random.chance(25) ? ["trace": "t\(random.below(100))", "k": String(repeating: "ü", count: random.below(9))] : [:]
   }
 
-  private func encoding() -> PayloadEncoding { random.pick([.raw, .raw, .json, PayloadEncoding(rawValue: 200)]) }
+  func encoding() -> PayloadEncoding { random.pick([.raw, .raw, .json, PayloadEncoding(rawValue: 200)]) }
 
   // MARK: Registering
 
@@ -102,11 +107,13 @@ extension HistoryPlayer {
     if random.chance(35) { flags.insert(.wait) }
     if random.chance(25) { flags.insert(.idempotent) }
     if random.chance(10) { flags.insert(.noReply) }
+    let hasItems = random.chance(flags.contains(.noReply) ? 3 : 30)
+    if hasItems, random.chance(50) { flags.insert(.open) }
     var request = HistoryModel.CallRequest(
       request: requestID(of: peer), name: random.pick(Self.names), flags: flags,
       timeout: random.pick([0, 0, 1, 3, 20, 100, 100_000, .max]),
       payload: payload(random.chance(2) ? [1_022, 1_023, 1_024, 1_100] : [0, 0, 1, 8, 40, 100]), metadata: metadata(),
-      encoding: encoding())
+      encoding: encoding(), credit: hasItems ? random.pick([0, 1, 2, 10, .max]) : 0)
     let bound = model.peers[peer].bound.keys.sorted()
     var handle: UInt32 = 0
     if !bound.isEmpty, random.chance(50) {
@@ -116,7 +123,7 @@ extension HistoryPlayer {
     }
     let header = FrameHeader(
       kind: .call, flags: flags, encoding: request.encoding, id: request.request, function: handle,
-      timeoutMilliseconds: request.timeout)
+      timeoutMilliseconds: request.timeout, aux: request.credit)
     try step("peer \(peer) calls \(request)") {
       self.peer(peer)?.send(
         header, name: handle == 0 ? request.name ?? "" : "", metadata: request.metadata, payload: request.payload)

@@ -7,7 +7,7 @@ import HostcallWire
 extension HistoryPlayer {
   func connect() throws(HistoryViolation) {
     let isLocal = random.chance(8)
-    let userID = UInt32(1_000 + model.peers.count)
+    let userID = UInt32(1_000 + random.below(3))
     var id: PeerID?
     try step("\(isLocal ? "a local peer" : "a peer") \(model.peers.count) connects") {
       id = harness.connectWithoutHello(userID: userID, isLocal: isLocal)?.id

@@ -15,6 +15,8 @@ final class HistoryPlayer {
 
   static let names = ["a", "a.b", "a.b.c", "a.c", "b", "hostcall.x"]
   static let patterns = ["*", "a.*", "a.b.*", "hostcall.*"]
+  /// None that the daemon's own events match: what these say is tested rule by rule.
+  static let subjects = ["a", "a.b", "a.*", "a.b.*", "b"]
 
   init(limits: Limits, keepsLog: Bool = false) {
     harness = BridgeHarness(limits: limits)
@@ -79,18 +81,26 @@ final class HistoryPlayer {
     func same(_ what: String, _ found: Int, _ wanted: Int) throws(HistoryViolation) {
       if found != wanted { throw HistoryViolation(description: "\(what): \(found), and not \(wanted)") }
     }
-    let waiting = model.active.count { [.queued, .running].contains(model.calls[$0].state) }
+    let waiting = model.active.count { model.calls[$0].due != .max }
+    let streams = model.active.count { call in
+      let call = model.calls[call]
+      return call.state != .abandoned && (call.wantsItems || call.has(.open))
+    }
     try same("stored bytes", harness.bridge.calls.storedBytes, model.storedBytes)
     try same("calls without an outcome", harness.bridge.outstanding, model.outstanding)
     try same("calls", harness.bridge.calls.active, model.active.count)
     try same("deadlines", harness.bridge.deadlines.count, waiting)
+    try same("streams", harness.bridge.streams.count, streams)
     try same("requests", harness.bridge.requests.count, model.peers.reduce(0) { $0 + $1.requests.count })
     try same(
       "registrations", harness.bridge.registrations.count, model.registrations.count { $0.isActive || $0.held > 0 })
     let limits = model.limits
     guard model.storedBytes <= limits.storedPayloadBytes, model.active.count <= limits.callsInFlight,
       model.peers.allSatisfy({ $0.callsInFlight <= limits.callsInFlightPerConnection }),
-      model.queues().allSatisfy({ $0.value.count <= limits.queuedCallsPerFunction })
+      model.queues().allSatisfy({ $0.value.count <= limits.queuedCallsPerFunction }),
+      model.peers.indices.allSatisfy({ peer in
+        model.peers[peer].isLocal || model.ofUser(peer, \.work.count) <= limits.runningCallsPerUser
+      })
     else { throw HistoryViolation(description: "a limit is exceeded") }
     let wake = harness.bridge.nextWakeMilliseconds()
     guard (wake == nil) == (model.firstDue == nil), wake ?? 0 <= model.firstDue ?? 0 else {
