@@ -75,7 +75,6 @@ extension Bridge {
   private mutating func orphan(_ call: Slot) {
     let caller = calls[call].caller.slot
     orphans[call] = Orphan(identity: peers[caller].identity, session: peers[caller].session)
-    if calls[call].state == .queued { peers[caller].queuedCalls -= 1 }
     calls.removeFromCaller(call, &peers[caller].calls)
     calls[call].caller = .nobody
   }

@@ -103,7 +103,6 @@ extension Bridge {
       if calls[call].state == .running { endArguments(of: call, into: &actions) }
       return
     }
-    streams[stream].hasBegun = true
     streams[stream].arguments.spend()
     passOn(frame, as: calls.id(call).rawValue, to: calls[call].worker.slot, into: &actions)
     passArgumentCredit(of: call, into: &actions)

@@ -180,7 +180,7 @@ struct FourWaysTests {
     }
     let error = try await failure { () async throws(HostcallError) in try await sides.call("one") }
     #expect(error.status == .overloaded)
-    #expect(error.message == "one: 1 calls wait for it, the most that may")
+    #expect(error.message == "one: 1 calls wait for it, the most that may (queued-calls-per-function)")
     await go.open()
     #expect(try await running.text == "done")
     #expect(try await queued.text == "done")

@@ -66,38 +66,42 @@ struct History {
     }
   }
 
+  /// Mostly roomy limits, of which each history has some that are met all the time.
   private static func limits(_ random: inout SeededGenerator) -> Limits {
+    func tight(_ values: [Int], else roomy: Int) -> Int {
+      random.chance(12) ? random.pick(values) : roomy
+    }
     var limits = Limits()
-    limits.connections = random.pick([3, 6, 100])
     limits.frameBytes = 1_024
-    limits.callsInFlightPerConnection = random.pick([1, 4, 20, 1_000])
-    limits.callsInFlight = random.pick([2, 8, 40, 1_000])
-    limits.queuedCallsPerFunction = random.pick([0, 1, 3, 10, 100])
-    limits.storedPayloadBytes = random.pick([0, 50, 300, 100_000])
-    limits.registrationsPerConnection = random.pick([1, 2, 100])
-    limits.functions = random.pick([2, 5, 1_000])
-    limits.boundHandlesPerConnection = random.pick([1, 100])
-    limits.connectionsPerUser = random.pick([1, 3, 100])
     limits.connectionsPerSecondPerUser = 1_000_000
-    limits.callsInFlightPerUser = random.pick([2, 10, 1_000])
-    limits.runningCallsPerUser = random.pick([1, 3, 10, 1_000])
-    limits.queuedCallsPerConnection = random.pick([1, 5, 1_000])
-    limits.queuedCallsPerUser = random.pick([2, 8, 1_000])
-    limits.storedPayloadBytesPerUser = random.pick([40, 200, 100_000])
-    limits.registrationsPerUser = random.pick([2, 100])
-    limits.boundHandlesPerUser = random.pick([2, 100])
-    limits.subscriptionsPerConnection = random.pick([1, 100])
-    limits.subscriptionsPerUser = random.pick([2, 100])
-    limits.waitingEventsPerConnection = random.pick([0, 1, 3, 100])
-    limits.waitingEventBytesPerConnection = random.pick([0, 100, 100_000])
-    limits.streamItemsAhead = random.pick([1, 2, 5, 1_024])
-    limits.abandonedMilliseconds = random.pick([0, 1, 30, 5_000])
     limits.livenessMilliseconds = 0
+    limits.connections = tight([3, 6], else: 100)
+    limits.connectionsPerUser = tight([1, 3], else: 100)
+    limits.callsInFlight = tight([2, 8, 40], else: 1_000)
+    limits.callsInFlightPerConnection = tight([1, 4, 20], else: 1_000)
+    limits.callsInFlightPerUser = tight([2, 10], else: 1_000)
+    limits.runningCallsPerUser = tight([1, 3, 10], else: 1_000)
+    limits.queuedCallsPerFunction = random.chance(40) ? random.pick([0, 1, 3, 10]) : 100
+    limits.queuedCallsPerConnection = tight([1, 5], else: 1_000)
+    limits.queuedCallsPerUser = tight([2, 8], else: 1_000)
+    limits.storedPayloadBytes = random.chance(30) ? random.pick([0, 50, 300]) : 100_000
+    limits.storedPayloadBytesPerUser = tight([40, 200], else: 100_000)
+    limits.functions = tight([2, 5], else: 1_000)
+    limits.registrationsPerConnection = tight([1, 2], else: 100)
+    limits.registrationsPerUser = tight([2, 4], else: 100)
+    limits.boundHandlesPerConnection = tight([1], else: 100)
+    limits.boundHandlesPerUser = tight([2], else: 100)
+    limits.subscriptionsPerConnection = tight([1], else: 100)
+    limits.subscriptionsPerUser = tight([2], else: 100)
+    limits.waitingEventsPerConnection = random.chance(40) ? random.pick([0, 1, 3]) : 100
+    limits.waitingEventBytesPerConnection = tight([0, 100], else: 100_000)
+    limits.streamItemsAhead = random.pick([1, 2, 5, 1_024, 1_024])
     limits.defaultConcurrency = random.pick([1, 2, 64])
     limits.concurrency = random.pick([1, 2, 65_535])
     limits.defaultTimeoutMilliseconds = random.pick([1, 40, 30_000])
     limits.timeoutMilliseconds = random.pick([1_000, 3_600_000])
-    limits.outputBytesPerConnection = random.pick([200, 700, 8_388_608, 8_388_608])
+    limits.abandonedMilliseconds = random.pick([0, 1, 30, 5_000])
+    limits.outputBytesPerConnection = random.chance(30) ? random.pick([200, 700]) : 8_388_608
     limits.resends = random.pick([0, 1, 2, 2, 2])
     limits.rememberedOutcomes = random.pick([1, 3, 1_024])
     return limits

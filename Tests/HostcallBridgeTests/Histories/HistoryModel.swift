@@ -93,7 +93,7 @@ final class HistoryModel {
     var argumentsHaveEnded = false
     var hasBegun = false
     var outcomes = 0
-    /// How many calls had ended when it had.
+    /// How many calls may have ended before it, and itself: in which order the calls of one step end is not said.
     var endedPlace = 0
 
     var storedBytes: Int { payload.count + metadata.encodedBytes }
@@ -119,6 +119,8 @@ final class HistoryModel {
   var workers: [String: [Int]] = [:]
   var storedBytes = 0
   var endedCalls = 0
+  /// As it was when the step began.
+  var endedBeforeStep = 0
   var outstanding = 0
   /// Calls that lost their worker in this step and are to be sent again.
   var again: [Int] = []
@@ -250,7 +252,7 @@ final class HistoryModel {
     setStored(call, false)
     calls[call].state = .ended
     endedCalls += 1
-    calls[call].endedPlace = endedCalls
+    calls[call].endedPlace = endedBeforeStep + 1
     active.removeAll { $0 == call }
   }
 

@@ -109,6 +109,7 @@ extension HistoryPlayer {
     if random.chance(10) { flags.insert(.noReply) }
     let hasItems = random.chance(flags.contains(.noReply) ? 3 : 30)
     if hasItems, random.chance(50) { flags.insert(.open) }
+    if hasItems, random.chance(30) { flags.formUnion([.wait, .idempotent]) }
     var request = HistoryModel.CallRequest(
       request: requestID(of: peer), name: random.pick(Self.names), flags: flags,
       timeout: random.pick([0, 0, 1, 3, 20, 100, 100_000, .max]),

@@ -93,7 +93,15 @@ extension HistoryPlayer {
   }
 
   func gone() throws(HistoryViolation) {
-    guard let place = any(where: { model.peers[$0].state != .gone }), let peer = self.peer(place) else { return }
+    // Those that run streams which have not begun are lost more often: another worker may have them.
+    let streaming = model.active.compactMap { call in
+      let call = model.calls[call]
+      return call.state == .running && call.wantsItems && !call.hasBegun ? call.worker : nil
+    }
+    let chosen =
+      !streaming.isEmpty && random.chance(50)
+      ? random.pick(streaming) : any(where: { model.peers[$0].state != .gone })
+    guard let place = chosen, let peer = self.peer(place) else { return }
     var sentBytes = peer.stream.count
     let ends = model.peers[place].work.map { model.calls[$0].invokeEnd }
     switch random.below(4) {

@@ -58,6 +58,7 @@ final class HistoryPlayer {
     fact()
     model.now = harness.now
     model.frames = harness.sent
+    model.endedBeforeStep = model.endedCalls
     for sent in harness.sent { note("    peer \(model.places[sent.peer] ?? -1) gets \(sent.frame)") }
     try tell()
     try model.settle()
