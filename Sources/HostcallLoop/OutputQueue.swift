@@ -17,6 +17,7 @@ package struct OutputQueue: ~Copyable {
   package private(set) var sentBytes: UInt64 = 0
   /// How many bytes have been appended, ever: the end position of the frame appended last.
   @usableFromInline package var appendedBytes: UInt64 = 0
+  private var queuedDescriptors = QueuedDescriptors()
 
   /// Makes an empty queue with chunks from `pool`.
   package init(pool: ChunkPool) {
@@ -49,6 +50,25 @@ package struct OutputQueue: ~Copyable {
     fill(UnsafeMutableRawBufferPointer(start: position, count: byteCount))
   }
 
+  /// Appends a frame with which descriptors leave, at least one: exactly with its first byte.
+  ///
+  /// They are held until the frame has wholly left, or the stream is closed, and closed then if no one else holds them.
+  package mutating func appendFrame(
+    byteCount: Int, descriptors: PassedDescriptors, _ fill: (UnsafeMutableRawBufferPointer) -> Void
+  ) {
+    precondition(descriptors.count > 0, "a frame with descriptors has at least one")
+    let start = appendedBytes
+    queuedDescriptors.append(descriptors, start: start, end: start + UInt64(byteCount))
+    appendFrame(byteCount: byteCount, fill)
+  }
+
+  /// The descriptors of a frame that has not wholly left, or nil if it has none, or has left, or never was.
+  ///
+  /// `position` is what `appendedBytes` was right after the frame was appended.
+  package func descriptors(ofFrameEndingAt position: UInt64) -> PassedDescriptors? {
+    queuedDescriptors.ending(at: position)
+  }
+
   /// Gives `body` the bytes of a frame that has not wholly left, or returns nil if that frame has, or never was.
   ///
   /// `position` is what `appendedBytes` was right after the frame was appended. The cost grows with the number of
@@ -78,16 +98,38 @@ package struct OutputQueue: ~Copyable {
   package mutating func removeAll() {
     while let chunk = head { removeHead(chunk) }
     appendedBytes = sentBytes
+    queuedDescriptors = QueuedDescriptors()
   }
 
-  /// Shows up to `limit` pieces of what leaves next, in order; returns how many there were.
-  func forEachPiece(limit: Int, _ body: (_ index: Int, _ bytes: UnsafeMutableRawBufferPointer) -> Void) -> Int {
+  /// Whether descriptors are held for a frame that has not wholly left.
+  var hasDescriptors: Bool { !queuedDescriptors.isEmpty }
+
+  /// The descriptors that leave with the very next byte, if it is the first of a frame with some.
+  func descriptorsToSendNow() -> PassedDescriptors? {
+    queuedDescriptors.beginning(at: sentBytes)
+  }
+
+  /// How many bytes may leave in one message: those before the next frame with descriptors, of which one that leaves now
+  /// is not meant.
+  func bytesBeforeNextDescriptors() -> Int {
+    guard let start = queuedDescriptors.nextStart(after: sentBytes) else { return .max }
+    return Int(start - sentBytes)
+  }
+
+  /// Shows up to `limit` pieces, and up to `byteLimit` bytes, of what leaves next, in order; returns how many pieces
+  /// there were.
+  func forEachPiece(
+    limit: Int, byteLimit: Int = .max, _ body: (_ index: Int, _ bytes: UnsafeMutableRawBufferPointer) -> Void
+  ) -> Int {
     var index = 0
+    var bytesLeft = byteLimit
     var next = head
-    while let chunk = next, index < limit {
+    while let chunk = next, index < limit, bytesLeft > 0 {
       let firstUnsent = chunk.pointee.firstUnsent
       let start = OutputChunk.bytes(of: chunk) + firstUnsent
-      body(index, UnsafeMutableRawBufferPointer(start: start, count: end(of: chunk) - firstUnsent))
+      let count = min(end(of: chunk) - firstUnsent, bytesLeft)
+      body(index, UnsafeMutableRawBufferPointer(start: start, count: count))
+      bytesLeft -= count
       next = chunk.pointee.next
       index += 1
     }
@@ -98,6 +140,7 @@ package struct OutputQueue: ~Copyable {
   mutating func didSend(byteCount: Int) {
     precondition(byteCount >= 0 && byteCount <= queuedBytes, "more bytes have left than were queued")
     sentBytes &+= UInt64(byteCount)
+    if hasDescriptors { queuedDescriptors.didSend(upTo: sentBytes) }
     var remaining = byteCount
     while remaining > 0, let chunk = head {
       let unsent = end(of: chunk) - chunk.pointee.firstUnsent

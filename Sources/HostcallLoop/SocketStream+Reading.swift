@@ -15,27 +15,44 @@ package enum ReadOutcome: Hashable, Sendable {
 extension SocketStream {
   /// Reads once, without waiting, into the start of `buffer`, which is not empty.
   ///
-  /// Descriptors that the peer has sent along uninvited are closed at once.
+  /// Descriptors that came along are at hand until the next read, see `takeReceivedDescriptors()`; without
+  /// `acceptsDescriptors` they are closed at once. When the system is short of memory the stream waits for it, see
+  /// `Shortage`, and says `wouldBlock`.
   package func read(into buffer: UnsafeMutableRawBufferPointer) -> ReadOutcome {
     loop.preconditionIsCurrent("SocketStream.read")
     precondition(buffer.count > 0, "a read needs room")
     guard isOpen else { return .failed(EBADF) }
+    if receivedDescriptors != nil { receivedDescriptors = nil }
     guard let count = receive(into: buffer) else {
       let code = errno
       if code == EAGAIN { return .wouldBlock }
+      if waitOutReadingShortage(code) { return .wouldBlock }
       readingIsOver = true
       updateWatching()
       return .failed(code)
     }
+    if readingShortage.isMet { readingShortage.end() }
     if count > 0 { return .bytes(count) }
     readingIsOver = true
     updateWatching()
     return .endOfStream
   }
 
+  /// Hands over the descriptors that came with the last read, to the first who asks.
+  ///
+  /// A read brings at most one batch, for it ends with the message that has them: they belong to a frame that begins
+  /// among the bytes of that read, and no message behind theirs has been touched. What nobody has taken by the next
+  /// read, or by `close()`, is closed. See protocol, *Descriptors*.
+  package func takeReceivedDescriptors() -> PassedDescriptors? {
+    loop.preconditionIsCurrent("SocketStream.takeReceivedDescriptors")
+    guard let received = receivedDescriptors else { return nil }
+    receivedDescriptors = nil
+    return received
+  }
+
   /// One `recvmsg`; nil leaves the reason in `errno`.
   private func receive(into buffer: UnsafeMutableRawBufferPointer) -> Int? {
-    ReceivedDescriptors.withControlRoom { control in
+    ControlMessage.withRoom { control in
       var piece = iovec(iov_base: buffer.baseAddress, iov_len: buffer.count)
       return withUnsafeMutablePointer(to: &piece) { piece -> Int? in
         var message = msghdr()
@@ -49,13 +66,22 @@ extension SocketStream {
             if errno == EINTR { continue }
             return nil
           }
-          if message.msg_controllen > 0 {
-            // Nothing is invited yet; passing descriptors will hand them to the owner here.
-            ReceivedDescriptors.closeAll(in: UnsafeRawBufferPointer(rebasing: control[..<message.msg_controllen]))
+          // With no descriptor to be had at all there is no control data either, only the mark that it was cut.
+          let wasTruncated = message.msg_flags & Int32(MSG_CTRUNC) != 0
+          if message.msg_controllen > 0 || wasTruncated {
+            keepDescriptors(
+              in: UnsafeRawBufferPointer(rebasing: control[..<message.msg_controllen]), wasTruncated: wasTruncated)
           }
           return count
         }
       }
     }
+  }
+
+  /// Keeps what a message has brought for the owner, or closes it.
+  private func keepDescriptors(in control: UnsafeRawBufferPointer, wasTruncated: Bool) {
+    let received = PassedDescriptors(
+      takingOver: ControlMessage.descriptors(in: control), wasTruncated: wasTruncated)
+    if acceptsDescriptors { receivedDescriptors = received }
   }
 }

@@ -17,6 +17,9 @@ extension SocketStream {
   private static let maximumSendsPerFlush = 4
 
   /// Sends what `output` holds, as far as the socket takes it now.
+  ///
+  /// When the system is short of memory, or of room for descriptors under way, nothing is lost: the stream is `waiting`
+  /// and tries again, see `Shortage`.
   package func flush() -> FlushOutcome {
     loop.preconditionIsCurrent("SocketStream.flush")
     guard isOpen else { return .failed(EBADF) }
@@ -37,10 +40,12 @@ extension SocketStream {
       if sent < 0 {
         let code = errno
         if code == EAGAIN { break }
+        if waitOutSendingShortage(code) { return .waiting }
         sendFailure = code
         awaitsWritable = false
         return .failed(code)
       }
+      if sendingShortage.isMet { sendingShortage.end() }
       output.didSend(byteCount: sent)
       // Taking less than was offered is how the socket says that it is full.
       if sent < offered { break }
@@ -51,15 +56,34 @@ extension SocketStream {
 
   /// One `sendmsg`: how many bytes it took (or -1, with the reason in `errno`) of how many.
   private func sendOnce() -> (sent: Int, offered: Int) {
+    // Descriptors leave with the first byte of a message, so a frame that has some begins one.
+    output.hasDescriptors ? sendOnceWithDescriptors() : sendOnce(byteLimit: .max, control: nil)
+  }
+
+  private func sendOnceWithDescriptors() -> (sent: Int, offered: Int) {
+    let byteLimit = output.bytesBeforeNextDescriptors()
+    guard let descriptors = output.descriptorsToSendNow() else { return sendOnce(byteLimit: byteLimit, control: nil) }
+    return descriptors.withNumbers { numbers in
+      ControlMessage.with(numbers) { sendOnce(byteLimit: byteLimit, control: $0) }
+    }
+  }
+
+  private func sendOnce(
+    byteLimit: Int, control: UnsafeMutableRawBufferPointer?
+  ) -> (sent: Int, offered: Int) {
     withUnsafeTemporaryAllocation(of: iovec.self, capacity: Self.maximumPiecesPerSend) { pieces in
       var offered = 0
-      let count = output.forEachPiece(limit: Self.maximumPiecesPerSend) { index, bytes in
+      let count = output.forEachPiece(limit: Self.maximumPiecesPerSend, byteLimit: byteLimit) { index, bytes in
         pieces.initializeElement(at: index, to: iovec(iov_base: bytes.baseAddress, iov_len: bytes.count))
         offered += bytes.count
       }
       var message = msghdr()
       message.msg_iov = pieces.baseAddress
       message.msg_iovlen = count
+      if let control {
+        message.msg_control = control.baseAddress
+        message.msg_controllen = control.count
+      }
       while true {
         let sent = sendmsg(descriptor, &message, Int32(MSG_DONTWAIT | MSG_NOSIGNAL))
         if sent < 0, errno == EINTR { continue }

@@ -19,7 +19,15 @@ package final class SocketStream: LoopHandle {
   /// The `errno` value that sending has ended with, or 0.
   var sendFailure: Int32 = 0
   private var hangUpIsReported = false
+  var readingShortage = Shortage()
+  var sendingShortage = Shortage()
+  /// Ends a rest after a shortage; made when the first one is met.
+  var shortageTimer: LoopTimer?
+  /// What came with the last read and has not been taken.
+  var receivedDescriptors: PassedDescriptors?
 
+  /// Whether descriptors that the peer sends are kept for `takeReceivedDescriptors()`, or closed at once.
+  package var acceptsDescriptors = false
   /// Called while reading is on and there are bytes, the end, or an error: `read` says which.
   ///
   /// It is called again in the next turn as long as something is left to read.
@@ -64,6 +72,13 @@ package final class SocketStream: LoopHandle {
     output.appendFrame(byteCount: byteCount, fill)
   }
 
+  /// Appends a frame that takes descriptors along, see `OutputQueue`.
+  package func appendFrame(
+    byteCount: Int, descriptors: PassedDescriptors, _ fill: (UnsafeMutableRawBufferPointer) -> Void
+  ) {
+    output.appendFrame(byteCount: byteCount, descriptors: descriptors, fill)
+  }
+
   /// Who is at the other end.
   package func peerCredentials() throws(LoopError) -> PeerCredentials {
     loop.preconditionIsCurrent("SocketStream.peerCredentials")
@@ -89,8 +104,8 @@ package final class SocketStream: LoopHandle {
   func updateWatching() {
     guard isOpen else { return }
     var wanted: UInt32 = 0
-    if isReading, !readingIsOver { wanted |= UV_READABLE.rawValue }
-    if awaitsWritable { wanted |= UV_WRITABLE.rawValue }
+    if isReading, !readingIsOver, !readingShortage.isResting { wanted |= UV_READABLE.rawValue }
+    if awaitsWritable, !sendingShortage.isResting { wanted |= UV_WRITABLE.rawValue }
     if !isReading, !readingIsOver, !hangUpIsReported, onHangUpWhilePaused != nil { wanted |= UV_DISCONNECT.rawValue }
     guard Int32(wanted) != watchedEvents else { return }
     watchedEvents = Int32(wanted)
@@ -124,7 +139,7 @@ package final class SocketStream: LoopHandle {
     onHangUpWhilePaused?()
   }
 
-  private func becameWritable() {
+  func becameWritable() {
     let sentBefore = output.sentBytes
     let outcome = sendQueued()
     let hasFailed = if case .failed = outcome { true } else { false }
@@ -135,6 +150,9 @@ package final class SocketStream: LoopHandle {
     // After `uv_close`, which has taken the descriptor out of the epoll set: the number may be used again at once.
     Glibc.close(descriptor)
     output.removeAll()
+    receivedDescriptors = nil
+    shortageTimer?.close()
+    shortageTimer = nil
   }
 
   override func didClose() {
