@@ -3,6 +3,8 @@ import Glibc
 /// Open files on their way from one process to another, in order: it owns their descriptors and closes what is left of
 /// them when the last reference to it goes, on whatever path.
 ///
+/// Closing happens on another thread, soon after, for a descriptor from outside may take for ever to close.
+///
 /// Thread: any. Who takes a descriptor out owns it from then on. A batch that was handed to a stream is not taken from:
 /// the frame that it goes with names its number. See protocol, *Descriptors*.
 package final class PassedDescriptors: Sendable {
@@ -38,7 +40,7 @@ package final class PassedDescriptors: Sendable {
       let duplicate = fcntl(number, F_DUPFD_CLOEXEC, 0)
       guard duplicate >= 0 else {
         let code = errno
-        for duplicate in duplicates { Glibc.close(duplicate) }
+        DescriptorCloser.shared.close(duplicates)
         let advice = code == EMFILE ? "raise the limit on open files" : nil
         throw LoopError(attempted: "pass descriptor \(number)", code: code, advice: advice)
       }
@@ -48,7 +50,7 @@ package final class PassedDescriptors: Sendable {
   }
 
   deinit {
-    for number in numbers { Glibc.close(number) }
+    DescriptorCloser.shared.close(numbers)
   }
 
   /// The descriptors that have not been taken, in order; this object's, and open for as long as it has them.

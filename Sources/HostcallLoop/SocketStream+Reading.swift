@@ -23,8 +23,9 @@ extension SocketStream {
     precondition(buffer.count > 0, "a read needs room")
     guard isOpen else { return .failed(EBADF) }
     if receivedDescriptors != nil { receivedDescriptors = nil }
-    guard let count = receive(into: buffer) else {
-      let code = errno
+    let isHeldBack = isHeldBack
+    guard let count = isHeldBack ? nil : receive(into: buffer) else {
+      let code = isHeldBack ? EMFILE : errno
       if code == EAGAIN { return .wouldBlock }
       if waitOutReadingShortage(code) { return .wouldBlock }
       readingIsOver = true
@@ -49,6 +50,9 @@ extension SocketStream {
     receivedDescriptors = nil
     return received
   }
+
+  /// Whether it has to wait until descriptors that came before are closed, so that they cannot use up all there are.
+  private var isHeldBack: Bool { hasBroughtDescriptors && DescriptorCloser.shared.isBehind }
 
   /// One `recvmsg`; nil leaves the reason in `errno`.
   private func receive(into buffer: UnsafeMutableRawBufferPointer) -> Int? {
@@ -80,6 +84,7 @@ extension SocketStream {
 
   /// Keeps what a message has brought for the owner, or closes it.
   private func keepDescriptors(in control: UnsafeRawBufferPointer, wasTruncated: Bool) {
+    hasBroughtDescriptors = true
     let received = PassedDescriptors(
       takingOver: ControlMessage.descriptors(in: control), wasTruncated: wasTruncated)
     if acceptsDescriptors { receivedDescriptors = received }

@@ -23,6 +23,8 @@ package final class SocketStream: LoopHandle {
   var sendingShortage = Shortage()
   /// Ends a rest after a shortage; made when the first one is met.
   var shortageTimer: LoopTimer?
+  /// Whether any descriptor has ever come.
+  var hasBroughtDescriptors = false
   /// What came with the last read and has not been taken.
   var receivedDescriptors: PassedDescriptors?
 
@@ -60,6 +62,9 @@ package final class SocketStream: LoopHandle {
     super.init(loop)
     let code = open(uv_poll_t.self) { uv_poll_init($0, $1, descriptor) }
     guard code == 0 else { throw LoopError(attempted: "use a socket", code: code) }
+    // Without it a byte sent with MSG_OOB is dropped while reading, and so are descriptors with it: closed in this thread.
+    var isInline: Int32 = 1
+    setsockopt(descriptor, SOL_SOCKET, SO_OOBINLINE, &isInline, socklen_t(MemoryLayout<Int32>.size))
   }
 
   /// Appends a frame to `output` as `OutputQueue.appendFrame` does, by the shortest path.
@@ -148,7 +153,7 @@ package final class SocketStream: LoopHandle {
 
   override func didBeginClosing() {
     // After `uv_close`, which has taken the descriptor out of the epoll set: the number may be used again at once.
-    Glibc.close(descriptor)
+    DescriptorCloser.shared.closeSocket(descriptor)
     output.removeAll()
     receivedDescriptors = nil
     shortageTimer?.close()

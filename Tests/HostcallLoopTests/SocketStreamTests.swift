@@ -243,19 +243,21 @@ struct SocketStreamTests {
     await #expect(processExitsWith: .success) {
       let loop = try EventLoop(threadName: "test")
       let (mine, peers) = try UnixSocket.pair()
-      try await loop.run {
-        let stream = try SocketStream(loop, descriptor: mine)
-        let before = openDescriptorCount()
-        for count in [1, 2, 3, 253] {
-          for _ in 0..<20 {
+      let before = openDescriptorCount()
+      let kept = try await loop.run {
+        LoopConfined(loop, try SocketStream(loop, descriptor: mine))
+      }
+      for count in [1, 2, 3, 253] {
+        for _ in 0..<20 {
+          try await loop.run {
             #expect(send(peers, copies: count, of: peers) == 1)
             // The message before it, without descriptors, must not hide them; nor may a read of several bytes.
             #expect(sendPlainly(peers, [9]) == 1)
-            while case .bytes = Self.read(stream).0 {}
+            while case .bytes = Self.read(kept.value).0 {}
           }
+          // Over 5,000 are sent; the test library may open or close a few of its own meanwhile.
+          #expect(await eventually { openDescriptorCount() < before + 20 })
         }
-        // Over 5,000 were sent; the test library may open or close a few of its own meanwhile.
-        #expect(openDescriptorCount() < before + 20)
       }
       await loop.stop()
       Glibc.close(peers)

@@ -44,7 +44,7 @@ struct DaemonResourcesTests {
       #expect(send(byte, withDescriptor: STDERR_FILENO, over: peer.descriptor) == 1)
     }
     try peer.expect(.pong)
-    #expect(try descriptors(of: daemon) == before)
+    try eventually("they are closed") { try descriptors(of: daemon) == before }
   }
 
   private func send(_ byte: UInt8, withDescriptor descriptor: Int32, over socket: Int32) -> Int {

@@ -45,7 +45,7 @@ func receivePlainly(_ descriptor: Int32) -> Int? {
 }
 
 /// Sends one byte with copies of a descriptor.
-func send(_ descriptor: Int32, copies count: Int, of passed: Int32) -> Int {
+func send(_ descriptor: Int32, copies count: Int, of passed: Int32, flags: Int32 = 0) -> Int {
   let header = MemoryLayout<cmsghdr>.size
   let length = header + count * 4
   var control = [UInt8](repeating: 0, count: (length + 7) / 8 * 8)
@@ -63,7 +63,7 @@ func send(_ descriptor: Int32, copies count: Int, of passed: Int32) -> Int {
         message.msg_iovlen = 1
         message.msg_control = control.baseAddress
         message.msg_controllen = control.count
-        return sendmsg(descriptor, &message, Int32(MSG_NOSIGNAL))
+        return sendmsg(descriptor, &message, Int32(MSG_NOSIGNAL) | flags)
       }
     }
   }
