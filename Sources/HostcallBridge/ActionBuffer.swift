@@ -27,6 +27,8 @@ package struct OutgoingFrame: Sendable, BitwiseCopyable {
   package let source: Source
   package let sourceStart: UInt32
   package let sourceBytes: UInt32
+  /// The place of what goes with it in ``ActionBuffer/descriptors``; none where nothing does.
+  package let descriptors: Slot
 }
 
 /// The actions of one or more facts. The caller owns it and uses it again, so that a steady state allocates nothing.
@@ -35,6 +37,8 @@ package struct ActionBuffer {
   /// Bytes that the bridge wrote itself: names, the daemon's metadata, sentences for people.
   package private(set) var bytes: [UInt8] = []
   package private(set) var bodies: [StoredBody] = []
+  /// Open files that go with frames.
+  package private(set) var descriptors: [any FrameDescriptors] = []
 
   package init() {}
 
@@ -45,6 +49,7 @@ package struct ActionBuffer {
     actions.removeAll(keepingCapacity: true)
     bytes.removeAll(keepingCapacity: true)
     if !bodies.isEmpty { bodies.removeAll(keepingCapacity: true) }
+    if !descriptors.isEmpty { descriptors.removeAll(keepingCapacity: true) }
   }
 
   /// The bytes of a frame as the shell writes them; `incoming` is the body of the frame that was handed in.
@@ -83,6 +88,11 @@ package struct ActionBuffer {
   mutating func keep(_ body: StoredBody) -> Slot {
     bodies.append(body)
     return Slot(bodies.count - 1)
+  }
+
+  mutating func keep(_ descriptors: any FrameDescriptors) -> Slot {
+    self.descriptors.append(descriptors)
+    return Slot(self.descriptors.count - 1)
   }
 
   mutating func append(_ action: Action) {

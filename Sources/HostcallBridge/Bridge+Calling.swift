@@ -2,7 +2,10 @@ import HostcallWire
 
 /// CALL until its INVOKE (protocol section 4, *Calling*).
 extension Bridge {
-  mutating func call(_ frame: DecodedFrame, from slot: Slot, now: UInt64, into actions: inout ActionBuffer) {
+  mutating func call(
+    _ frame: DecodedFrame, _ descriptors: (any FrameDescriptors)?, from slot: Slot, now: UInt64,
+    into actions: inout ActionBuffer
+  ) {
     let header = frame.header
     guard phase == .running else {
       return refuse(
@@ -28,6 +31,9 @@ extension Bridge {
     guard header.function == 0 || Int(header.function) <= peers[slot].bound.count else {
       return refuse(
         header, to: slot, .invalidArgument, "the handle \(header.function) was never given out by BIND", into: &actions)
+    }
+    if descriptors != nil, refusesDescriptors(header, descriptors, from: slot, title(frame, slot), into: &actions) {
+      return
     }
     let serving =
       header.function == 0
@@ -55,10 +61,14 @@ extension Bridge {
     }
     accept(call, header, from: slot, called: called, now: now)
     if let registration {
-      if registrations[registration].isIdempotent || header.flags.contains(.idempotent) { keepBody(of: call, frame) }
-      dispatch(call, to: registration, incomingStart: Int(header.nameBytes), now: now, into: &actions)
+      if registrations[registration].isIdempotent || header.flags.has(.idempotent) {
+        keepBody(of: call, frame, descriptors)
+      }
+      dispatch(
+        call, to: registration, incomingStart: Int(header.nameBytes), incomingDescriptors: descriptors, now: now,
+        into: &actions)
     } else {
-      keepBody(of: call, frame)
+      keepBody(of: call, frame, descriptors)
       enqueue(call, in: queue)
     }
   }
@@ -74,6 +84,9 @@ extension Bridge {
       isKept = isKept || registrations[registration].isIdempotent
       if registrations[registration].wantsCaller, Int(header.metadataBytes) > Self.roomForMetadata {
         return Problem(reason: Self.noRoomForMetadata)
+      }
+      if header.flags.has(.descriptors), !peers[registrations[registration].worker.slot].takesDescriptors {
+        return Problem(reason: Self.noDescriptors)
       }
     } else {
       isKept = true
@@ -169,9 +182,9 @@ extension Bridge {
     statistics.callsAccepted += 1
   }
 
-  private mutating func keepBody(of call: Slot, _ frame: DecodedFrame) {
+  private mutating func keepBody(of call: Slot, _ frame: DecodedFrame, _ descriptors: (any FrameDescriptors)?) {
     let body = UnsafeRawBufferPointer(rebasing: frame.body[Int(frame.header.nameBytes)...])
-    keepBody(StoredBody(copying: body), of: call)
+    keepBody(StoredBody(copying: body, descriptors: descriptors), of: call)
   }
 
   /// Keeps metadata and payload of a call, charged to its user.
@@ -226,8 +239,9 @@ extension Bridge {
   /// Whether as much as a peer may leave unread has been sent to it since the shell last said what had left: then the
   /// shell has its turn before more is dispatched, however much waits.
   func isFull(_ peer: Slot) -> Bool {
-    !peers[peer].isLocal
-      && peers[peer].outputPosition - peers[peer].sentBytes > UInt64(users[peers[peer].user].limits.outputBytesPerConnection)
+    if peers[peer].isLocal { return false }
+    let limit = users[peers[peer].user].limits.outputBytesPerConnection
+    return peers[peer].outputPosition - peers[peer].sentBytes > UInt64(limit)
   }
 
   // MARK: Dispatching
@@ -237,7 +251,8 @@ extension Bridge {
 
   /// Sends the INVOKE. The body is what is kept for the call or else what came in, from `incomingStart` on.
   mutating func dispatch(
-    _ call: Slot, to registration: Slot, incomingStart: Int = 0, now: UInt64, into actions: inout ActionBuffer
+    _ call: Slot, to registration: Slot, incomingStart: Int = 0, incomingDescriptors: (any FrameDescriptors)? = nil,
+    now: UInt64, into actions: inout ActionBuffer
   ) {
     let worker = registrations[registration].worker.slot
     let function = registrations[registration].function
@@ -265,10 +280,13 @@ extension Bridge {
     if let body = calls.body(call) {
       let place = actions.keep(body)
       send(
-        header, to: worker, prefixStart: start, source: .stored(place), sourceBytes: bodyBytes, into: &actions)
+        header, to: worker, prefixStart: start, source: .stored(place), sourceBytes: bodyBytes,
+        descriptors: body.descriptors, into: &actions)
       if !isIdempotent { dropBody(of: call) }
     } else {
-      send(header, to: worker, prefixStart: start, sourceStart: incomingStart, sourceBytes: bodyBytes, into: &actions)
+      send(
+        header, to: worker, prefixStart: start, sourceStart: incomingStart, sourceBytes: bodyBytes,
+        descriptors: incomingDescriptors, into: &actions)
     }
     if calls[call].attempts > 0 { statistics.callsSentAgain += 1 }
     calls[call].state = .running
@@ -286,10 +304,11 @@ extension Bridge {
     continueStream(of: call, into: &actions)
   }
 
-  /// OPEN is passed on as it came; IDEMPOTENT is the call's or its registration's.
+  /// OPEN and DESCRIPTORS are passed on as they came; IDEMPOTENT is the call's or its registration's.
   private func invokeFlags(_ call: FrameFlags, _ isIdempotent: Bool) -> FrameFlags {
     FrameFlags(
-      rawValue: call.rawValue & FrameFlags.open.rawValue | (isIdempotent ? FrameFlags.idempotent.rawValue : 0))
+      rawValue: call.rawValue & (FrameFlags.open.rawValue | FrameFlags.descriptors.rawValue)
+        | (isIdempotent ? FrameFlags.idempotent.rawValue : 0))
   }
 
   private func writeCaller(of call: Slot, into actions: inout ActionBuffer) {

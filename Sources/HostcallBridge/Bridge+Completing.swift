@@ -2,28 +2,40 @@ import HostcallWire
 
 /// COMPLETE, and every other way in which a call ends (protocol section 4, *Completing*).
 extension Bridge {
-  mutating func complete(_ frame: DecodedFrame, from slot: Slot, now: UInt64, into actions: inout ActionBuffer) {
+  mutating func complete(
+    _ frame: DecodedFrame, _ descriptors: (any FrameDescriptors)?, from slot: Slot, now: UInt64,
+    into actions: inout ActionBuffer
+  ) {
     let header = frame.header
     guard let call = callInHand(header, of: slot, into: &actions) else { return }
     if calls[call].state == .running {
       let caller = calls[call].caller.slot
-      if !calls[call].flags.contains(.noReply) {
+      var status = header.status
+      if header.flags.has(.descriptors), let problem = problemOfResult(frame, descriptors, of: call) {
+        status = .unknown
+        answer(call, status, into: &actions) { name, _ in "\(name): \(problem)" }
+      } else if !calls[call].flags.has(.noReply) {
         var result = FrameHeader(
-          kind: .result, flags: .fromWorker, encoding: header.encoding, status: header.status,
+          kind: .result, flags: resultFlags(header), encoding: header.encoding, status: header.status,
           id: calls[call].request)
         result.call = header.id
         result.metadataBytes = header.metadataBytes
         send(
           result, to: caller, prefixStart: actions.end, sourceStart: Int(header.nameBytes),
-          sourceBytes: Int(header.bodyBytes) - Int(header.nameBytes), into: &actions)
+          sourceBytes: Int(header.bodyBytes) - Int(header.nameBytes), descriptors: descriptors, into: &actions)
       }
       let function = registrations[calls[call].registration].function
       functions[function].latency.record(nanoseconds: now - calls[call].dispatchedNanoseconds)
-      detachFromCaller(call, header.status)
+      detachFromCaller(call, status)
     } else if header.status != .cancelled {
       reject(header.id, .late, to: slot, into: &actions)
     }
     giveUpPlace(call, wasCompleted: true, now: now, into: &actions)
+  }
+
+  private func resultFlags(_ completion: FrameHeader) -> FrameFlags {
+    FrameFlags(
+      rawValue: FrameFlags.fromWorker.rawValue | completion.flags.rawValue & FrameFlags.descriptors.rawValue)
   }
 
   /// A COMPLETE that is too large to be passed on ends its call with TOO_LARGE.

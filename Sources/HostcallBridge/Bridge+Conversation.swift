@@ -16,6 +16,10 @@ extension Bridge {
     var reader = MetadataReader(frame.metadata)
     while let (key, value) = reader.next() {
       if key.elementsEqual("client".utf8) { peers[slot].client = FrameRules.printable(value) }
+      if key.elementsEqual("features".utf8) {
+        let features = value.split { $0 == UInt8(ascii: " ") || $0 == UInt8(ascii: ",") }
+        peers[slot].takesDescriptors = features.contains { $0.elementsEqual("descriptors".utf8) }
+      }
     }
     peers[slot].state = .open
     peers[slot].hasGreeted = true
@@ -25,7 +29,7 @@ extension Bridge {
     let start = actions.end
     actions.writeMetadata("server", identity.server)
     actions.writeMetadata("instance", identity.instance)
-    actions.writeMetadata("features", "streams events")
+    actions.writeMetadata("features", "streams events descriptors")
     actions.writeMetadata("max-frame", String(limits.frameBytes))
     header.metadataBytes = UInt16(actions.end - start)
     send(header, to: slot, prefixStart: start, into: &actions)

@@ -28,7 +28,7 @@ extension Bridge {
   ///   - unsentFrame: the bytes of a frame that had not wholly left, by where it ends in the stream and by its size.
   package mutating func peerIsGone(
     _ peer: PeerID, sentBytes: UInt64, now: UInt64, into actions: inout ActionBuffer,
-    unsentFrame: (_ end: UInt64, _ byteCount: Int) -> UnsafeRawBufferPointer?
+    unsentFrame: (_ end: UInt64, _ byteCount: Int) -> UnsentFrame?
   ) {
     guard peers.has(peer) else { return }
     let slot = peer.slot
@@ -36,7 +36,11 @@ extension Bridge {
     let heldOthersUp = hasNoMorePlaces(peers[slot].user)
     while peers[slot].calls.count > 0 {
       let call = peers[slot].calls.first
-      if calls[call].flags.contains(.noReply) { orphan(call) } else { abandon(call, .callerLost, now: now, into: &actions) }
+      if calls[call].flags.has(.noReply) {
+        orphan(call)
+      } else {
+        abandon(call, .callerLost, now: now, into: &actions)
+      }
     }
     var again: [Slot] = []
     while peers[slot].work.count > 0 {
@@ -85,7 +89,7 @@ extension Bridge {
 
   /// Keeps metadata and payload of a call whose INVOKE had not wholly left, out of what waited to be written.
   private mutating func rescueBody(
-    of call: Slot, sentBytes: UInt64, _ unsentFrame: (UInt64, Int) -> UnsafeRawBufferPointer?
+    of call: Slot, sentBytes: UInt64, _ unsentFrame: (UInt64, Int) -> UnsentFrame?
   ) {
     guard calls[call].invokeEnd > sentBytes, !calls[call].hasBody,
       calls.storedBytes + Int(calls[call].bodyBytes) <= limits.storedPayloadBytes,
@@ -93,8 +97,8 @@ extension Bridge {
         <= users[calls[call].user].limits.storedPayloadBytesPerUser,
       let frame = unsentFrame(calls[call].invokeEnd, Int(calls[call].invokeBytes))
     else { return }
-    let body = UnsafeRawBufferPointer(rebasing: frame.suffix(Int(calls[call].bodyBytes)))
-    keepBody(StoredBody(copying: body), of: call)
+    let body = UnsafeRawBufferPointer(rebasing: frame.bytes.suffix(Int(calls[call].bodyBytes)))
+    keepBody(StoredBody(copying: body, descriptors: frame.descriptors), of: call)
   }
 
   /// Lets a call that lost its worker wait for another one, in front of those that came after it.

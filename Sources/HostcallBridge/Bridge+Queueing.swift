@@ -32,6 +32,10 @@ extension Bridge {
         hitDeadline(call, now: now, into: &actions)
       } else if registrations[registration].wantsCaller, Int(calls[call].metadataBytes) > Self.roomForMetadata {
         end(call, .invalidArgument, now: now, into: &actions) { name, _ in "\(name): \(Self.noRoomForMetadata)" }
+      } else if calls[call].flags.has(.descriptors),
+        !peers[registrations[registration].worker.slot].takesDescriptors
+      {
+        end(call, .invalidArgument, now: now, into: &actions) { name, _ in "\(name): \(Self.noDescriptors)" }
       } else {
         dequeue(call)
         dispatch(call, to: registration, now: now, into: &actions)

@@ -128,7 +128,8 @@ package struct Bridge: ~Copyable {
         notice: LimitNotice(identity: identity, limit: limit, value: value))
     }
     guard peers.count - localPeers < limits.connections else {
-      throw refusal("connections", limits.connections, "the daemon has \(limits.connections) connections, the most it may have")
+      throw refusal(
+        "connections", limits.connections, "the daemon has \(limits.connections) connections, the most it may have")
     }
     let own = users[user].limits
     guard users[user].connections < own.connectionsPerUser else {
@@ -159,13 +160,15 @@ package struct Bridge: ~Copyable {
     guard change > 0, users[user].inputBytes > limit, peers[peer.slot].state != .closing else { return }
     notify("input-bytes-per-user", limit, slot: peer.slot, into: &actions)
     close(
-      peer.slot, .overloaded, "more than \(limit) bytes of this user's frames have not come whole (input-bytes-per-user)",
+      peer.slot, .overloaded,
+      "more than \(limit) bytes of this user's frames have not come whole (input-bytes-per-user)",
       into: &actions)
   }
 
   /// A frame arrived that keeps the rules which a single frame can break; the decoder has seen to that.
   package mutating func received(
-    _ frame: DecodedFrame, from peer: PeerID, now: UInt64, into actions: inout ActionBuffer
+    _ frame: DecodedFrame, descriptors: (any FrameDescriptors)? = nil, from peer: PeerID, now: UInt64,
+    into actions: inout ActionBuffer
   ) {
     guard peers.has(peer), peers[peer.slot].state != .closing else { return }
     let slot = peer.slot
@@ -180,14 +183,13 @@ package struct Bridge: ~Copyable {
     {
       return violate(slot, "\(frame.kind) has the request id \(frame.header.id), which is outstanding", into: &actions)
     }
-    if frame.header.flags.contains(.descriptors) {
-      return violate(
-        slot, "\(frame.kind) has the flag DESCRIPTORS, and the feature was not agreed upon", into: &actions)
+    if descriptors != nil || frame.header.flags.has(.descriptors) {
+      guard checkDescriptors(frame, descriptors, from: slot, into: &actions) else { return }
     }
     if frame.isTooLarge { return tooLarge(frame, from: slot, now: now, into: &actions) }
     switch frame.kind {
-    case .call: call(frame, from: slot, now: now, into: &actions)
-    case .complete: complete(frame, from: slot, now: now, into: &actions)
+    case .call: call(frame, descriptors, from: slot, now: now, into: &actions)
+    case .complete: complete(frame, descriptors, from: slot, now: now, into: &actions)
     case .cancel: cancel(frame.header.id, from: slot, now: now, into: &actions)
     case .register: register(frame, from: slot, now: now, into: &actions)
     case .unregister: unregister(frame, from: slot, now: now, into: &actions)
@@ -321,7 +323,8 @@ package struct Bridge: ~Copyable {
   /// `source`. The header's sizes of name and metadata must be right; that of the body is filled in.
   mutating func send(
     _ header: FrameHeader, to slot: Slot, prefixStart: Int, source: OutgoingFrame.Source = .incoming,
-    sourceStart: Int = 0, sourceBytes: Int = 0, into actions: inout ActionBuffer
+    sourceStart: Int = 0, sourceBytes: Int = 0, descriptors: (any FrameDescriptors)? = nil,
+    into actions: inout ActionBuffer
   ) {
     guard peers[slot].state != .closing, peers[slot].state != .gone else { return }
     var header = header
@@ -332,7 +335,8 @@ package struct Bridge: ~Copyable {
       .send(
         OutgoingFrame(
           peer: peers.id(slot), header: header, prefixStart: UInt32(prefixStart), prefixBytes: UInt32(prefixBytes),
-          source: source, sourceStart: UInt32(sourceStart), sourceBytes: UInt32(sourceBytes))))
+          source: source, sourceStart: UInt32(sourceStart), sourceBytes: UInt32(sourceBytes),
+          descriptors: descriptors.map { actions.keep($0) } ?? .none)))
   }
 
   /// Sends a frame with a sentence for people, or nothing, as its body.

@@ -57,6 +57,8 @@ struct PeerRecord {
   var events = EventQueue()
   /// The last publication that it was counted for, so that it gets each once.
   var lastPublication: UInt64 = 0
+  /// Whether descriptors may be passed to it and by it.
+  var takesDescriptors = false
   /// Whether it has said HELLO and been told so.
   var hasGreeted = false
   /// Whether it has ever made a call.

@@ -4,8 +4,11 @@
 package final class StoredBody: @unchecked Sendable {
   /// The copy, valid while the object is.
   package let bytes: UnsafeRawBufferPointer
+  /// Open files that go with it.
+  package let descriptors: (any FrameDescriptors)?
 
-  init(copying source: UnsafeRawBufferPointer) {
+  init(copying source: UnsafeRawBufferPointer, descriptors: (any FrameDescriptors)? = nil) {
+    self.descriptors = descriptors
     let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: source.count, alignment: 16)
     copy.copyMemory(from: source)
     bytes = UnsafeRawBufferPointer(copy)

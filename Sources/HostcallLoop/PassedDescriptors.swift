@@ -15,6 +15,8 @@ package final class PassedDescriptors: Sendable {
 
   /// Every descriptor in its place.
   private let places: HeapLock<[Int32]>
+  /// What runs when the last reference goes.
+  private let released = HeapLock<(@Sendable () -> Void)?>(nil)
   /// Whether descriptors of the message are missing because this process could have no more of them.
   package let wasTruncated: Bool
 
@@ -51,6 +53,15 @@ package final class PassedDescriptors: Sendable {
 
   deinit {
     DescriptorCloser.shared.close(numbers)
+    released.withLock { $0 }?()
+  }
+
+  /// Has `body` run, on whichever thread, when the last reference goes. There is one such body.
+  package func onRelease(_ body: @escaping @Sendable () -> Void) {
+    released.withLock { released in
+      precondition(released == nil, "a batch of descriptors is watched twice")
+      released = body
+    }
   }
 
   /// The descriptors that have not been taken, in order; this object's, and open for as long as it has them.

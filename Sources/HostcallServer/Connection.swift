@@ -21,6 +21,8 @@ final class Connection {
   var isClosed = false
   /// Bytes of a frame that has not come whole, as the bridge knows it.
   var keptBytes = 0
+  /// Descriptors that came with a frame which has not come whole.
+  var begunDescriptors: ChargedDescriptors?
   /// Bytes waiting to be read by the peer, past which nothing more is read from it, and past which it is closed.
   let outputBytesBeforePause: Int
   let outputBytesBeforeClose: Int
@@ -38,14 +40,33 @@ final class Connection {
 
   /// Appends a frame as the bridge has put it together.
   func append(_ frame: OutgoingFrame, _ actions: borrowing ActionBuffer, incoming: UnsafeRawBufferPointer) {
+    if frame.descriptors != .none { return appendWithDescriptors(frame, actions, incoming: incoming) }
     stream.appendFrame(byteCount: frame.header.frameBytes) { room in
-      guard let start = room.baseAddress else { return }
-      frame.header.store(to: start)
-      actions.withParts(of: frame, incoming: incoming) { prefix, rest in
-        let body = start + FrameHeader.byteCount
-        if let bytes = prefix.baseAddress { body.copyMemory(from: bytes, byteCount: prefix.count) }
-        if let bytes = rest.baseAddress { (body + prefix.count).copyMemory(from: bytes, byteCount: rest.count) }
-      }
+      Self.write(frame, actions, incoming: incoming, to: room)
+    }
+  }
+
+  private func appendWithDescriptors(
+    _ frame: OutgoingFrame, _ actions: borrowing ActionBuffer, incoming: UnsafeRawBufferPointer
+  ) {
+    let charged = actions.descriptors[Int(frame.descriptors)] as? ChargedDescriptors
+    guard let passed = charged?.passed else { preconditionFailure("descriptors that cannot be passed on are sent") }
+    stream.appendFrame(byteCount: frame.header.frameBytes, descriptors: passed) { room in
+      Self.write(frame, actions, incoming: incoming, to: room)
+    }
+  }
+
+  @inline(__always)
+  private static func write(
+    _ frame: OutgoingFrame, _ actions: borrowing ActionBuffer, incoming: UnsafeRawBufferPointer,
+    to room: UnsafeMutableRawBufferPointer
+  ) {
+    guard let start = room.baseAddress else { return }
+    frame.header.store(to: start)
+    actions.withParts(of: frame, incoming: incoming) { prefix, rest in
+      let body = start + FrameHeader.byteCount
+      if let bytes = prefix.baseAddress { body.copyMemory(from: bytes, byteCount: prefix.count) }
+      if let bytes = rest.baseAddress { (body + prefix.count).copyMemory(from: bytes, byteCount: rest.count) }
     }
   }
 }

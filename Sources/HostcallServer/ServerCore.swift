@@ -35,6 +35,7 @@ actor ServerCore {
   /// Frames for peers in this process, which are handled when the bridge's actions are carried out.
   private var localFrames: [LocalFrame] = []
   private var closing: [PeerID] = []
+  private var descriptorAccounts = DescriptorAccounts()
   /// What has been read is taken apart before the next read, so one buffer serves all connections.
   private let readBuffer = ReadBuffer()
   private var place: SocketPlace?
@@ -155,6 +156,7 @@ actor ServerCore {
     stream.onReadable = { [unowned self] in assumeIsolated { $0.readable(peer) } }
     stream.onWritable = { [unowned self] in assumeIsolated { $0.writable(peer) } }
     stream.onHangUpWhilePaused = { [unowned self] in assumeIsolated { $0.hungUp(peer) } }
+    stream.acceptsDescriptors = true
     stream.startReading()
     report(.debug, "peer connected", describe(credentials))
   }
@@ -190,14 +192,19 @@ actor ServerCore {
   /// Takes frames out of bytes that have come, one after another, and lets the bridge and the loop act on each.
   private func take(_ bytes: UnsafeRawBufferPointer, from connection: Connection) {
     let now = loop.nowNanoseconds()
+    var descriptors = ArrivedDescriptors(
+      begun: connection.begunDescriptors,
+      fresh: connection.stream.takeReceivedDescriptors().map { charge($0, of: connection) })
     bridge.peerIsHeard(connection.peer, now: now)
     var decoder = connection.decoder
     decoder.begin(bytes)
     do throws(ProtocolViolation) {
       while !connection.isClosed, let frame = try decoder.next() {
-        bridge.received(frame, from: connection.peer, now: now, into: &actions)
+        bridge.received(
+          frame, descriptors: descriptors.take(for: frame.header), from: connection.peer, now: now, into: &actions)
         perform(incoming: frame.body)
       }
+      connection.begunDescriptors = try descriptors.rest(isBetweenFrames: decoder.isBetweenFrames)
     } catch {
       bridge.peerBrokeProtocol(connection.peer, error, into: &actions)
       perform()
@@ -208,6 +215,12 @@ actor ServerCore {
       connection.keptBytes = decoder.keptBytes
       bridge.peerKeeps(connection.peer, inputBytes: decoder.keptBytes, into: &actions)
     }
+  }
+
+  private func charge(_ received: PassedDescriptors, of connection: Connection) -> ChargedDescriptors {
+    ChargedDescriptors(
+      received, to: descriptorAccounts.account(of: connection.credentials.userID),
+      limit: bridge.limits(of: connection.peer).descriptorsPerUser)
   }
 
   private func writable(_ peer: PeerID) {
@@ -273,7 +286,9 @@ actor ServerCore {
     bridge.peerIsGone(
       connection.peer, sentBytes: stream.output.sentBytes, now: loop.nowNanoseconds(), into: &actions
     ) { end, byteCount in
-      stream.output.withFrame(endingAt: end, byteCount: byteCount) { $0 }
+      guard let bytes = stream.output.withFrame(endingAt: end, byteCount: byteCount, { $0 }) else { return nil }
+      return UnsentFrame(
+        bytes: bytes, descriptors: stream.output.descriptors(ofFrameEndingAt: end).map { ChargedDescriptors($0) })
     }
     perform()
     stream.close()

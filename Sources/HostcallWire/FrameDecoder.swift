@@ -72,6 +72,11 @@ package struct FrameDecoder {
   /// Bytes that are kept for a frame whose end has not come.
   package var keptBytes: Int { kept?.count ?? 0 }
 
+  /// Whether everything that was lent belongs to frames that have come whole.
+  package var isBetweenFrames: Bool {
+    position == lent.count && bytesToSkip == 0 && (kept == nil || keptIsGivenOut)
+  }
+
   /// Lends bytes until ``end()``.
   package mutating func begin(_ bytes: UnsafeRawBufferPointer) {
     lent = bytes

@@ -10,6 +10,8 @@ package enum ProtocolConstants {
   package static let longestMetadataKeyBytes = 64
   /// Bytes of the longest payload of PING and PONG (section 4).
   package static let longestPingBytes = 64
+  /// Descriptors that one frame may carry (section 4, *Descriptors*).
+  package static let mostDescriptors = 16
   /// The beginning of the names of built-in functions and events (section 7).
   package static let reservedNamePrefix = "hostcall."
   /// The beginning of the metadata keys that the daemon alone writes (section 2).

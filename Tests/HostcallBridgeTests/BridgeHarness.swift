@@ -114,7 +114,7 @@ final class BridgeHarness {
         let frame = UnsafeRawBufferPointer(rebasing: stream[(Int(end) - byteCount)..<Int(end)])
         let header = FrameHeader(loading: frame.baseAddress!)
         #expect(header.kind == .invoke && header.frameBytes == byteCount, "no INVOKE lies where one is asked for")
-        return frame
+        return UnsentFrame(bytes: frame)
       }
     }
     peers[peer.id] = nil

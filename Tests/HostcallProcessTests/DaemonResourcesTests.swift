@@ -35,42 +35,6 @@ struct DaemonResourcesTests {
     #expect(try stats(witness).peers == 3)
   }
 
-  @Test func descriptorsThatNobodyAskedForAreClosed() throws {
-    let daemon = try DaemonProcess()
-    let peer = try RawPeer(daemon.socketPath)
-    let before = try descriptors(of: daemon)
-    // A whole PING, each byte of it with a descriptor: its PONG says that all of them have come.
-    for byte in FrameEncoder.encode(FrameHeader(kind: .ping, id: 7)) {
-      #expect(send(byte, withDescriptor: STDERR_FILENO, over: peer.descriptor) == 1)
-    }
-    try peer.expect(.pong)
-    try eventually("they are closed") { try descriptors(of: daemon) == before }
-  }
-
-  private func send(_ byte: UInt8, withDescriptor descriptor: Int32, over socket: Int32) -> Int {
-    var byte = byte
-    var control = [UInt8](repeating: 0, count: 24)
-    control.withUnsafeMutableBytes {
-      $0.storeBytes(of: 20, toByteOffset: 0, as: Int.self)
-      $0.storeBytes(of: SOL_SOCKET, toByteOffset: 8, as: Int32.self)
-      $0.storeBytes(of: 1, toByteOffset: 12, as: Int32.self)
-      $0.storeBytes(of: descriptor, toByteOffset: 16, as: Int32.self)
-    }
-    return withUnsafeMutablePointer(to: &byte) { byte in
-      var piece = iovec(iov_base: byte, iov_len: 1)
-      return withUnsafeMutablePointer(to: &piece) { piece in
-        control.withUnsafeMutableBytes { control in
-          var message = msghdr()
-          message.msg_iov = piece
-          message.msg_iovlen = 1
-          message.msg_control = control.baseAddress
-          message.msg_controllen = control.count
-          return sendmsg(socket, &message, Int32(MSG_NOSIGNAL))
-        }
-      }
-    }
-  }
-
   @Test func aCallerThatNeverReadsIsPausedThenClosedAndOthersGoOn() throws {
     let daemon = try DaemonProcess(
       configuration: """

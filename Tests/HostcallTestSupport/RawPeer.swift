@@ -21,11 +21,14 @@ package final class RawPeer {
   }
 
   package let descriptor: Int32
+  /// Open files that came and that the test has not taken; closed with the peer.
+  package var received: [Int32] = []
   private var isOpen = true
 
   /// Connects; says HELLO and takes WELCOME unless told otherwise.
-  package init(_ path: String, hello: Bool = true) throws {
-    descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+  package init(_ path: String, hello: Bool = true, features: [String] = []) throws {
+    // Not for programs that other tests start: they would hold the connection open.
+    descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
     withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
@@ -44,7 +47,7 @@ package final class RawPeer {
     setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     if hello {
-      try send(Greeting.hello(client: "raw/1"))
+      try send(Greeting.hello(client: "raw/1", features: features))
       try expect(.welcome)
     }
   }
@@ -56,6 +59,8 @@ package final class RawPeer {
   package func close() {
     if isOpen { Glibc.close(descriptor) }
     isOpen = false
+    for file in received { Glibc.close(file) }
+    received = []
   }
 
   // MARK: Sending
@@ -84,7 +89,7 @@ package final class RawPeer {
     var bytes = [UInt8](repeating: 0, count: count)
     var have = 0
     while have < count {
-      let got = bytes.withUnsafeMutableBytes { recv(descriptor, $0.baseAddress! + have, count - have, 0) }
+      let got = bytes.withUnsafeMutableBytes { receive(into: UnsafeMutableRawBufferPointer(rebasing: $0[have...])) }
       if got == 0 || (got < 0 && errno == ECONNRESET) {
         if have == 0 { return nil }
         throw Failure(description: "the connection ended in the middle of a frame")

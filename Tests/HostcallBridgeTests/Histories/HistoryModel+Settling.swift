@@ -15,7 +15,9 @@ extension HistoryModel {
     try checkNoCreditIsHeldInVain()
     try checkNoEventWaitsInVain()
     endExcess()
-    for sent in frames where sent.frame.kind != .invoke && sent.frame.kind != .credit { try meet(sent, peer: places[sent.peer] ?? -1) }
+    for sent in frames where sent.frame.kind != .invoke && sent.frame.kind != .credit {
+      try meet(sent, peer: places[sent.peer] ?? -1)
+    }
     if let missing = expected.first { throw HistoryViolation(description: "nobody sent \(missing)") }
     if outstanding == 0, phase != .running { phase = .drained }
     again = []
