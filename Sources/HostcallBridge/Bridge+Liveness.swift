@@ -6,7 +6,7 @@ extension Bridge {
   package mutating func peerIsHeard(_ peer: PeerID, now: UInt64) {
     guard peers.has(peer) else { return }
     peers[peer.slot].heardNanoseconds = now
-    peers[peer.slot].isPinged = false
+    peers[peer.slot].pingedNanoseconds = 0
   }
 
   /// Calls are there: somebody has to be alive for them. Without calls no clock runs.
@@ -21,13 +21,14 @@ extension Bridge {
     let limit = UInt64(limits.livenessMilliseconds) * 1_000_000
     for slot in peers.all where isExpectedToLive(slot) {
       let silence = now - min(now, peers[slot].heardNanoseconds)
-      if silence >= limit, peers[slot].isPinged {
+      let pinged = peers[slot].pingedNanoseconds
+      if silence >= limit, pinged > 0, now - pinged >= limit / 2 {
         notify("liveness-milliseconds", limits.livenessMilliseconds, slot: slot, into: &actions)
         close(
           slot, .timeout, "nothing was heard for \(limits.livenessMilliseconds) ms (liveness-milliseconds)",
           into: &actions)
-      } else if silence >= limit / 2, !peers[slot].isPinged {
-        peers[slot].isPinged = true
+      } else if silence >= limit / 2, pinged == 0 {
+        peers[slot].pingedNanoseconds = now
         send(FrameHeader(kind: .ping, id: now), to: slot, into: &actions)
       }
     }

@@ -28,8 +28,8 @@ struct PeerRecord {
   var user: Slot = UserTable.local
   /// When it last sent or read something.
   var heardNanoseconds: UInt64 = 0
-  /// Whether a PING waits for its answer.
-  var isPinged = false
+  /// When it was pinged, 0 where no PING waits for an answer.
+  var pingedNanoseconds: UInt64 = 0
   var identity = PeerIdentity(userID: 0, groupID: 0, processID: 0)
   var client = ""
   var connectedNanoseconds: UInt64 = 0

@@ -27,10 +27,12 @@ final class BridgeHarness {
     return limits
   }
 
-  init(limits: Limits = BridgeHarness.quiet, now: UInt64 = 5_000_000_000) {
+  init(
+    limits: Limits = BridgeHarness.quiet, limitsByUser: [UInt32: Limits] = [:], now: UInt64 = 5_000_000_000
+  ) {
     self.now = now
     bridge = Bridge(
-      limits: limits, identity: DaemonIdentity(server: "hostcalld/test", instance: Self.instance),
+      limits: limits, limitsByUser: limitsByUser, identity: DaemonIdentity(server: "hostcalld/test", instance: Self.instance),
       secret: 0x1234_5678_9abc_def1, now: now)
   }
 

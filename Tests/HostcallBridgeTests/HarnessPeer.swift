@@ -22,6 +22,9 @@ final class HarnessPeer {
     toDaemon = FrameDecoder(direction: .toDaemon, largestBodyBytes: largestBodyBytes)
   }
 
+  /// Who the kernel says that it is.
+  var identity: PeerIdentity { harness.bridge.peers[id.slot].identity }
+
   // MARK: What it gets
 
   func append(
