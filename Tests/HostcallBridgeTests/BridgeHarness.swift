@@ -32,8 +32,9 @@ final class BridgeHarness {
   ) {
     self.now = now
     bridge = Bridge(
-      limits: limits, limitsByUser: limitsByUser, identity: DaemonIdentity(server: "hostcalld/test", instance: Self.instance),
-      secret: 0x1234_5678_9abc_def1, now: now)
+      limits: limits, limitsByUser: limitsByUser,
+      identity: DaemonIdentity(server: "hostcalld/test", instance: Self.instance), secret: 0x1234_5678_9abc_def1,
+      now: now)
   }
 
   /// A bridge with a few limits of its own.
