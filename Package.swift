@@ -31,7 +31,7 @@ let package = Package(
     .target(name: "HostcallWire", swiftSettings: settings),
     .target(name: "HostcallBridge", dependencies: ["HostcallWire"], swiftSettings: settings),
     .target(name: "HostcallLoop", dependencies: ["CLibuv"], swiftSettings: settings),
-    .target(name: "HostcallFunctions", dependencies: ["HostcallWire"], swiftSettings: settings),
+    .target(name: "HostcallFunctions", dependencies: ["HostcallLoop", "HostcallWire"], swiftSettings: settings),
     .target(
       name: "HostcallServer", dependencies: ["HostcallBridge", "HostcallFunctions", "HostcallLoop", "HostcallWire"],
       swiftSettings: settings),

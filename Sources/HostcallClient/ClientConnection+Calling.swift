@@ -6,26 +6,29 @@ import HostcallWire
 extension ClientConnection {
   /// A call begins.
   ///
-  /// It ends exactly once, by `OutgoingCall.end`.
-  func begin(_ call: OutgoingCall, _ continuation: CheckedContinuation<OutgoingCall.Outcome, Never>) {
-    call.begin(continuation)
-    if case .cancelledEarly = call.state {
-      return call.fail(HostcallError(.status(.cancelled), message: "the task was cancelled before the call was sent"))
-    }
+  /// It ends exactly once, by `OutgoingCall.end`, which tells `whenEnded`.
+  func begin(_ call: OutgoingCall, whenEnded: @escaping (OutgoingCall.Outcome) -> Void) {
+    call.begin(whenEnded)
+    if case .cancelledEarly = call.state { return call.fail(Self.cancelledBeforeSending) }
     submit(.call(call))
   }
 
-  /// The task of a call was cancelled.
+  /// Nobody wants the outcome of a call any more, because of an error that it then ends with, or for no reason.
   ///
   /// A call under way ends with the daemon's RESULT, which comes at once.
-  func cancel(_ call: OutgoingCall) {
+  func cancel(_ call: OutgoingCall, because error: HostcallError? = nil) {
     switch call.state {
     case .new: call.state = .cancelledEarly
-    case .waiting:
-      call.fail(HostcallError(.status(.cancelled), message: "the task was cancelled before the call was sent"))
-    case .sent(let requestID): link?.append(FrameHeader(kind: .cancel, id: requestID))
-    case .cancelledEarly, .ended: break
+    case .waiting: call.fail(error ?? Self.cancelledBeforeSending)
+    case .sent(let requestID):
+      call.state = .cancelling(because: error)
+      link?.append(FrameHeader(kind: .cancel, id: requestID))
+    case .cancelledEarly, .cancelling, .ended: break
     }
+  }
+
+  private static var cancelledBeforeSending: HostcallError {
+    HostcallError(.status(.cancelled), message: "the task was cancelled before the call was sent")
   }
 
   /// Sends a request, or has it wait for the connection, or refuses it.
@@ -69,6 +72,7 @@ extension ClientConnection {
 
   private func transmitCall(_ call: OutgoingCall, _ link: ClientLink) {
     if case .ended = call.state { return }
+    if call.parameters.hasStreams, let error = link.lack(of: .streams) { return call.fail(error) }
     guard let timeout = call.parameters.timeoutMilliseconds() else {
       return call.fail(HostcallError(.status(.timeout), message: "no time was left when it was to be sent"))
     }
@@ -89,9 +93,7 @@ extension ClientConnection {
             + "(largestQueueBytes)"))
     }
     let id = nextRequestID()
-    let header = FrameHeader(
-      kind: .call, flags: call.parameters.flags, encoding: call.parameters.encoding, id: id,
-      timeoutMilliseconds: timeout)
+    let header = call.parameters.header(request: id, timeoutMilliseconds: timeout)
     link.append(header, name: call.function, metadata: call.parameters.metadata, payload: call.payload)
     if call.parameters.flags.contains(.noReply) {
       call.end(.success(HostcallResponse(payload: [])))
@@ -128,6 +130,8 @@ extension ClientConnection {
             + "most (largestFrameBytes)"))
     } else if header.status == .ok {
       call.end(.success(HostcallResponse(frame)))
+    } else if header.status == .cancelled, case .cancelling(let error?) = call.state {
+      call.fail(error)
     } else {
       call.fail(HostcallError(frame, function: call.function))
     }

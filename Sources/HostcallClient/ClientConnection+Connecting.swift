@@ -140,7 +140,10 @@ extension ClientConnection {
     for record in records { record.handle = nil }
     if let link {
       link.stream.close()
-      for running in link.running.values { running.task?.cancel() }
+      for running in link.running.values {
+        running.streams.end(error)
+        running.task?.cancel()
+      }
       for request in link.requests.values { request.fail(error) }
       for case .user(_, let continuation) in link.pings.values { continuation.resume(returning: .failure(error)) }
     }

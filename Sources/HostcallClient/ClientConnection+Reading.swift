@@ -57,25 +57,29 @@ extension ClientConnection {
     guard link.welcome != nil || frame.kind == .welcome || frame.kind == .goaway else {
       throw ProtocolViolation("\(frame.kind) before WELCOME")
     }
-    if frame.isTooLarge, frame.kind != .result, frame.kind != .invoke {
+    if frame.isTooLarge, frame.kind != .result, frame.kind != .invoke, frame.kind != .item {
       throw ProtocolViolation("\(frame.kind) of \(header.bodyBytes) bytes")
     }
     switch frame.kind {
     case .result: try receiveResult(frame, link)
     case .invoke: try receiveInvoke(frame, link)
     case .cancel: receiveCancel(correlationID: header.id, header.status, link)
-    case .rejected:
-      rejectionsContinuation.yield(HostcallRejection(correlationID: header.id, status: header.status))
+    case .item: try receiveItem(frame, link)
+    case .credit: receiveCredit(header, link)
+    case .rejected: receiveRejected(header, link)
     case .ping: link.append(FrameHeader(kind: .pong, id: header.id), payload: ArraySlice(frame.payload))
     case .pong: receivePong(id: header.id, link)
     case .welcome: try receiveWelcome(frame, link)
     case .goaway: receiveGoaway(frame)
-    // Handlers that send items are not there yet, so more credit for them changes nothing.
-    case .credit: break
-    case .item: throw ProtocolViolation("ITEM without credit")
     case .event: throw ProtocolViolation("EVENT without a subscription")
     default: throw ProtocolViolation("\(frame.kind) from the daemon")
     }
+  }
+
+  private func receiveRejected(_ header: FrameHeader, _ link: ClientLink) {
+    // An item or credit that met the end of its call on the way, of which CANCEL tells.
+    if link.running[header.id] != nil { return }
+    rejectionsContinuation.yield(HostcallRejection(correlationID: header.id, status: header.status))
   }
 
   private func receivePong(id: UInt64, _ link: ClientLink) {

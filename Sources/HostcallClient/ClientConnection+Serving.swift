@@ -16,9 +16,13 @@ extension ClientConnection {
     guard header.nameBytes > 0 || !NameRules.isPattern(record.name) else {
       throw ProtocolViolation("INVOKE of the pattern \(record.name) without a name")
     }
-    let request = HostcallRequest(frame, registeredName: record.name)
+    let streams = ServedStreams(header, window: configuration.itemWindow)
+    let request = HostcallRequest(
+      frame, registeredName: record.name, streams: streams,
+      port: ServedCallPort(correlationID: header.id, linkNumber: link.number, connection: self),
+      largestItemBytes: link.largestOutgoingBytes)
     let invocation = HostcallInvocation(request: request, linkNumber: link.number, connection: self)
-    link.running[header.id] = ClientLink.Running(invocation: invocation, record: record)
+    link.running[header.id] = ClientLink.Running(invocation: invocation, record: record, streams: streams)
     switch record.handler {
     case .task(let handler): link.running[header.id]?.task = start(handler, request, linkNumber: link.number)
     case .manual(let handler, _): handler(invocation)
@@ -65,7 +69,9 @@ extension ClientConnection {
   /// Sends COMPLETE, unless the connection that the call came by has ended.
   func complete(_ completion: Completion, linkNumber: UInt64) {
     guard let link, link.number == linkNumber else { return }
-    link.running[completion.correlationID] = nil
+    if let running = link.running.removeValue(forKey: completion.correlationID) {
+      endStreams(of: running, link)
+    }
     write(completion, link)
     finishShutdownIfDone()
     closeIfAbandoned()
@@ -79,6 +85,10 @@ extension ClientConnection {
   func receiveCancel(correlationID: UInt64, _ status: Status, _ link: ClientLink) {
     guard let running = link.running[correlationID] else { return }
     link.running[correlationID]?.wasCancelled = true
+    running.streams.end(
+      HostcallError(
+        .status(status), origin: .daemon, function: running.invocation.request.function, correlationID: correlationID,
+        message: "the call has ended"))
     running.task?.cancel()
     if case .manual(_, let onCancel) = running.record.handler { onCancel(running.invocation, status) }
   }

@@ -19,8 +19,10 @@ extension ClientConnection {
 
   private func flush(_ link: ClientLink) {
     switch link.stream.flush() {
-    case .drained: finishShutdownIfDone()
-    case .waiting: break
+    case .drained:
+      releaseHeldSenders(link)
+      finishShutdownIfDone()
+    case .waiting: releaseHeldSenders(link)
     case .failed(let code):
       // A daemon that closes says why first, and that is what should be told.
       readable(linkNumber: link.number)

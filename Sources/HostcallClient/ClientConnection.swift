@@ -118,7 +118,7 @@ actor ClientConnection {
   /// A request id that was never used.
   func nextRequestID() -> UInt64 {
     lastRequestID += 1
-    return lastRequestID
+    return ClientLink.requestMark | lastRequestID
   }
 
   /// What a request gets in a phase that takes none.

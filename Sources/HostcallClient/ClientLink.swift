@@ -12,6 +12,7 @@ final class ClientLink {
   struct Running {
     let invocation: HostcallInvocation
     let record: RegistrationRecord
+    let streams: ServedStreams
     /// The handler's task, nil for those that complete by themselves.
     var task: Task<Void, Never>?
     /// Whether CANCEL came: the call has ended, and an outcome reaches nobody.
@@ -27,6 +28,9 @@ final class ClientLink {
     /// To know that the daemon lives.
     case liveness
   }
+
+  /// The bit that every request id of a client has and no correlation id has: it tells whose call an ITEM belongs to.
+  static let requestMark: UInt64 = 1 << 63
 
   /// Grows from one connection of the client to the next.
   let number: UInt64
@@ -44,6 +48,9 @@ final class ClientLink {
   var running: [UInt64: Running] = [:]
   /// Registrations by the handle that the daemon gave them on this connection.
   var functions: [UInt32: RegistrationRecord] = [:]
+
+  /// Streams whose next items wait until the daemon has read more.
+  var heldSenders: [ItemSender] = []
 
   /// Whether something was written since the last flush.
   var needsFlush = false

@@ -40,11 +40,14 @@ extension HostcallClient {
     _ = try await run(OutgoingCall(parameters, payload: payload.payloadBytes))
   }
 
-  private func run(_ call: OutgoingCall) async throws(HostcallError) -> HostcallResponse {
+  /// Begins a call, with the task that sends its arguments if it has any, and waits for its outcome.
+  func run(_ call: OutgoingCall, feed: Feed? = nil) async throws(HostcallError) -> HostcallResponse {
     let connection = connection
+    let task = call.arguments.flatMap { sender in feed?(call, sender) }
+    defer { task?.cancel() }
     return try await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
-        connection.enter { $0.begin(call, continuation) }
+        connection.enter { $0.begin(call) { continuation.resume(returning: $0) } }
       }
     } onCancel: {
       connection.enter { $0.cancel(call) }

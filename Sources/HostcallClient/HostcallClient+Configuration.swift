@@ -38,6 +38,16 @@ extension HostcallClient {
     /// A call beyond it ends with OVERLOADED at once.
     public var largestQueueBytes: Int = 256 << 20
 
+    /// How many items of one stream may be on their way to their consumer in this program: results of a call whose
+    /// `stream` does not say, and arguments of each call that it answers.
+    ///
+    /// Between 1 and 1,048,576. Each stream may take that many items' bytes of memory.
+    public var itemWindow: Int = 32
+
+    /// How many bytes may wait for a daemon that does not read, before items that are to be sent wait with their
+    /// senders.
+    public var itemQueueBytes: Int = 1 << 20
+
     /// A configuration; what is not given here can be set after.
     public init(
       socketPath: String? = nil, clientName: String? = nil, reconnect: ReconnectPolicy = .whenRegistered

@@ -18,6 +18,9 @@ import HostcallWire
 public final class HostcallClient: Sendable {
   let connection: ClientConnection
 
+  /// What it was connected with.
+  var configuration: Configuration { connection.configuration }
+
   private init(_ connection: ClientConnection) {
     self.connection = connection
   }

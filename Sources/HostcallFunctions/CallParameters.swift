@@ -10,11 +10,13 @@ package struct CallParameters: Sendable {
   package let deadline: ContinuousClock.Instant?
   /// Whether a handler makes it.
   package let isInsideHandler: Bool
+  /// How many result items the caller can take at first; 0 where it takes none.
+  package let window: Int
 
   /// Throws `invalidArgument` where no daemon would take it.
   package init(
     function: String, encoding: PayloadEncoding, timeout: Duration?, options: CallOptions, metadata: Metadata,
-    wantsReply: Bool
+    wantsReply: Bool, hasArguments: Bool = false, window: Int = 0
   ) throws(HostcallError) {
     var function = function
     function.makeContiguousUTF8()
@@ -24,6 +26,8 @@ package struct CallParameters: Sendable {
     if options.contains(.wait) { flags.insert(.wait) }
     if options.contains(.idempotent) { flags.insert(.idempotent) }
     if !wantsReply { flags.insert(.noReply) }
+    if hasArguments { flags.insert(.open) }
+    self.window = window
     self.flags = flags
     let context = HostcallContext.current
     isInsideHandler = context?.correlationID != nil
@@ -55,6 +59,16 @@ package struct CallParameters: Sendable {
       throw HostcallError(
         .invalidArgument, function: function, message: "the metadata key \(key) is for the daemon alone to write")
     }
+  }
+
+  /// Whether it needs the feature `streams`.
+  package var hasStreams: Bool { window > 0 || flags.has(.open) }
+
+  /// CALL's header.
+  package func header(request: UInt64, timeoutMilliseconds: UInt32) -> FrameHeader {
+    FrameHeader(
+      kind: .call, flags: flags, encoding: encoding, id: request, timeoutMilliseconds: timeoutMilliseconds,
+      aux: UInt32(window))
   }
 
   /// What goes into `timeout` on the wire, nil where no time is left. Asked for when the frame is written.

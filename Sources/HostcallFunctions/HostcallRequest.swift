@@ -16,11 +16,16 @@ public struct HostcallRequest: Sendable {
   public let deadline: ContinuousClock.Instant
   /// Whether the call may have been sent to a worker before, and may be again.
   public let isIdempotent: Bool
+  /// The argument items that the caller sends behind the payload; none of most calls.
+  public let arguments: HostcallArguments
+  /// Where result items go, if the caller takes any.
+  public let results: HostcallResults
 
-  /// A request as it would come; for tests of handlers.
+  /// A request as it would come; for tests of handlers. Its caller takes no items.
   public init(
     function: String, payload: [UInt8] = [], encoding: PayloadEncoding = .raw, metadata: Metadata = [:],
-    correlationID: UInt64 = 1, deadline: ContinuousClock.Instant = .now + .seconds(30), isIdempotent: Bool = false
+    correlationID: UInt64 = 1, deadline: ContinuousClock.Instant = .now + .seconds(30), isIdempotent: Bool = false,
+    arguments: [HostcallItem] = []
   ) {
     self.function = function
     self.payload = payload
@@ -29,16 +34,32 @@ public struct HostcallRequest: Sendable {
     self.correlationID = correlationID
     self.deadline = deadline
     self.isIdempotent = isIdempotent
+    self.arguments = HostcallArguments(items: ItemReceiver(arguments), port: nil)
+    results = HostcallResults(
+      function: function, correlationID: correlationID, largestItemBytes: 0, items: nil, port: nil)
   }
 
-  /// A call as INVOKE brings it; `registeredName` is what the worker has registered.
-  package init(_ invoke: DecodedFrame, registeredName: String) {
+  /// A call as INVOKE brings it.
+  ///
+  /// - Parameters:
+  ///   - registeredName: what the worker has registered.
+  ///   - streams: what `port` sends and receives for it.
+  ///   - largestItemBytes: of a result item.
+  package init(
+    _ invoke: DecodedFrame, registeredName: String, streams: ServedStreams, port: any CallPort, largestItemBytes: Int
+  ) {
     let header = invoke.header
-    self.init(
-      function: header.nameBytes > 0 ? String(decoding: invoke.name, as: UTF8.self) : registeredName,
-      payload: Array(invoke.payload), encoding: header.encoding, metadata: Metadata(decoding: invoke.metadata),
-      correlationID: header.id, deadline: .now + .milliseconds(Int64(header.timeoutMilliseconds)),
-      isIdempotent: header.flags.contains(.idempotent))
+    function = header.nameBytes > 0 ? String(decoding: invoke.name, as: UTF8.self) : registeredName
+    payload = Array(invoke.payload)
+    encoding = header.encoding
+    metadata = Metadata(decoding: invoke.metadata)
+    correlationID = header.id
+    deadline = .now + .milliseconds(Int64(header.timeoutMilliseconds))
+    isIdempotent = header.flags.contains(.idempotent)
+    arguments = HostcallArguments(items: streams.arguments ?? .none, port: port)
+    results = HostcallResults(
+      function: function, correlationID: correlationID, largestItemBytes: largestItemBytes, items: streams.results,
+      port: port)
   }
 
   /// The payload as text; bytes that are not UTF-8 become U+FFFD.

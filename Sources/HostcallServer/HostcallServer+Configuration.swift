@@ -11,6 +11,9 @@ extension HostcallServer {
     public var backlog: Int32 = 1_024
     /// What must not be exceeded.
     public var limits = Limits()
+    /// How many items of one stream may be on their way to their consumer in this process: results of a call whose
+    /// `stream` does not say, and arguments of each call that it answers. Between 1 and 1,048,576.
+    public var itemWindow: Int = 32
     /// How long running calls may take to end after ``HostcallServer/shutdown()``.
     public var shutdownGrace: Duration = .seconds(10)
     /// What is told of what happens; called on the loop thread, so it must be quick.

@@ -12,7 +12,7 @@ import HostcallLoop
 /// What this process registers and calls obeys the same rules, limits and ids as what peers do over the socket. One
 /// loop thread serves it; every method may be called from any thread. Handlers run as tasks off the loop.
 public final class HostcallServer: Sendable {
-  private let core: ServerCore
+  let core: ServerCore
   private let loop: EventLoop
 
   /// Makes a server and starts its loop thread; it listens once ``start()`` or ``run()`` is called.
@@ -27,7 +27,7 @@ public final class HostcallServer: Sendable {
     }
     let core = ServerCore(configuration, loop: loop)
     self.core = core
-    loop.execute { core.assumeIsolated { $0.prepare() } }
+    core.enter { $0.prepare() }
   }
 
   /// A server that is let go of without ``shutdown()`` ends its calls at once and gives its path back.
@@ -108,16 +108,7 @@ public final class HostcallServer: Sendable {
     let parameters = try CallParameters(
       function: function, encoding: encoding ?? payload.payloadEncoding, timeout: timeout, options: options,
       metadata: metadata, wantsReply: true)
-    let call = LocalCall(parameters, payload: payload.payloadBytes)
-    let (core, loop) = (core, loop)
-    let outcome = await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        loop.execute { core.assumeIsolated { $0.begin(call, continuation) } }
-      }
-    } onCancel: {
-      loop.execute { core.assumeIsolated { $0.cancel(call) } }
-    }
-    return try outcome.get()
+    return try await run(LocalCall(parameters, payload: payload.payloadBytes))
   }
 
   /// Calls a host function and wants no answer, whatever happens (NO_REPLY).
@@ -129,8 +120,7 @@ public final class HostcallServer: Sendable {
       function: function, encoding: encoding ?? payload.payloadEncoding, timeout: timeout, options: options,
       metadata: metadata, wantsReply: false)
     let call = LocalCall(parameters, payload: payload.payloadBytes)
-    let (core, loop) = (core, loop)
-    loop.execute { core.assumeIsolated { $0.begin(call, nil) } }
+    core.enter { $0.begin(call, whenEnded: nil) }
   }
 
   // MARK: Registering

@@ -19,9 +19,21 @@ struct LocalHost {
   var registering: [UInt64: (Registration, CheckedContinuation<Result<UInt32, HostcallError>, Never>)] = [:]
   /// Calls that wait for their RESULT, by request id.
   var calls: [UInt64: LocalCall] = [:]
-  /// Tasks of handlers, by correlation id, and whether CANCEL has come.
-  var tasks: [UInt64: (task: Task<Void, Never>, wasCancelled: Bool)] = [:]
+  /// Calls that this process answers, by correlation id.
+  var running: [UInt64: Running] = [:]
   private var lastRequest: UInt64 = 0
+
+  /// What an INVOKE has become. It leaves when its COMPLETE is handed to the bridge.
+  struct Running {
+    let request: HostcallRequest
+    let streams: ServedStreams
+    let task: Task<Void, Never>
+    /// Whether CANCEL has come: the call has ended, and an outcome reaches nobody.
+    var wasCancelled = false
+  }
+
+  /// The bit that every request id of this process has and no correlation id has.
+  static let requestMark: UInt64 = 1 << 63
 
   init(peer: PeerID) {
     self.peer = peer
@@ -29,7 +41,7 @@ struct LocalHost {
 
   mutating func nextRequest() -> UInt64 {
     lastRequest += 1
-    return lastRequest
+    return Self.requestMark | lastRequest
   }
 }
 
@@ -41,27 +53,40 @@ final class LocalCall: @unchecked Sendable {
 
   let parameters: CallParameters
   let payload: ArraySlice<UInt8>
+  /// The result items, where the caller takes any.
+  let items: ItemReceiver?
+  /// The argument items, where the caller sends any.
+  let arguments: ItemSender?
   /// Its request once the bridge has it; 0 before.
   var request: UInt64 = 0
   var wasCancelled = false
-  var continuation: CheckedContinuation<Outcome, Never>?
+  /// What it ends with, if it ends with CANCELLED.
+  var cancelReason: HostcallError?
+  var whenEnded: ((Outcome) -> Void)?
 
   init(_ parameters: CallParameters, payload: ArraySlice<UInt8>) {
     self.parameters = parameters
     self.payload = payload
+    items = parameters.window > 0 ? ItemReceiver(window: parameters.window, credit: parameters.window) : nil
+    arguments = parameters.flags.has(.open) ? ItemSender(credit: 0) : nil
   }
 
   func end(_ outcome: Outcome) {
-    continuation?.resume(returning: outcome)
-    continuation = nil
+    let error: HostcallError? = if case .failure(let error) = outcome { error } else { nil }
+    items?.end(error)
+    arguments?.end(
+      error ?? HostcallError(.status(.late), function: parameters.function, message: "the call has ended"))
+    whenEnded?(outcome)
+    whenEnded = nil
   }
 }
 
 extension ServerCore {
   // MARK: Calling
 
-  func begin(_ call: LocalCall, _ continuation: CheckedContinuation<LocalCall.Outcome, Never>?) {
-    call.continuation = continuation
+  /// A call begins; without `whenEnded` it is one without reply.
+  func begin(_ call: LocalCall, whenEnded: ((LocalCall.Outcome) -> Void)?) {
+    call.whenEnded = whenEnded
     let function = call.parameters.function
     guard phase != .ended else {
       return call.end(.failure(HostcallError(.closed, function: function, message: "the server has been shut down")))
@@ -69,21 +94,22 @@ extension ServerCore {
     guard let timeout = call.parameters.timeoutMilliseconds(), !call.wasCancelled else {
       let status: Status = call.wasCancelled ? .cancelled : .timeout
       let message = call.wasCancelled ? "cancelled before it was sent" : "no time was left when it was to be sent"
-      return call.end(.failure(HostcallError(.status(status), function: function, message: message)))
+      return call.end(
+        .failure(call.cancelReason ?? HostcallError(.status(status), function: function, message: message)))
     }
     call.request = host.nextRequest()
-    let header = FrameHeader(
-      kind: .call, flags: call.parameters.flags, encoding: call.parameters.encoding, id: call.request,
-      timeoutMilliseconds: timeout)
-    if continuation != nil { host.calls[call.request] = call }
+    let header = call.parameters.header(request: call.request, timeoutMilliseconds: timeout)
+    if whenEnded != nil { host.calls[call.request] = call }
     submit(
       FrameEncoder.encode(header, name: function, metadata: call.parameters.metadata, payload: call.payload),
       from: host.peer)
     settle()
   }
 
-  func cancel(_ call: LocalCall) {
+  func cancel(_ call: LocalCall, because reason: HostcallError? = nil) {
+    if call.wasCancelled { return }
     call.wasCancelled = true
+    call.cancelReason = reason
     guard host.calls[call.request] != nil else { return }
     submit(FrameEncoder.encode(FrameHeader(kind: .cancel, id: call.request)), from: host.peer)
     settle()
@@ -128,9 +154,9 @@ extension ServerCore {
     switch frame.header.kind {
     case .result: frame.withDecoded(resultCame)
     case .invoke: frame.withDecoded(invoked)
-    case .cancel:
-      host.tasks[frame.header.id]?.wasCancelled = true
-      host.tasks[frame.header.id]?.task.cancel()
+    case .cancel: cancelled(frame.header)
+    case .item: frame.withDecoded(itemCame)
+    case .credit: creditCame(frame.header)
     default: break
     }
   }
@@ -143,11 +169,13 @@ extension ServerCore {
       host.registrations[frame.header.aux] = registration
       continuation.resume(returning: .success(frame.header.aux))
     } else if let call = host.calls.removeValue(forKey: frame.header.id) {
-      let isResult = frame.header.status == .ok
-      call.end(
-        isResult
-          ? .success(HostcallResponse(frame))
-          : .failure(HostcallError(frame, function: call.parameters.function)))
+      if frame.header.status == .ok {
+        call.end(.success(HostcallResponse(frame)))
+      } else if frame.header.status == .cancelled, let reason = call.cancelReason {
+        call.end(.failure(reason.about(call.parameters.function)))
+      } else {
+        call.end(.failure(HostcallError(frame, function: call.parameters.function)))
+      }
     }
   }
 
@@ -156,7 +184,11 @@ extension ServerCore {
       let failure = HostcallFailure(status: .unknown, payload: "the function was unregistered as the call came")
       return completed(Completion(correlationID: frame.header.id, failure))
     }
-    let request = HostcallRequest(frame, registeredName: registration.name)
+    let streams = ServedStreams(frame.header, window: configuration.itemWindow)
+    let request = HostcallRequest(
+      frame, registeredName: registration.name, streams: streams,
+      port: LocalServedPort(correlationID: frame.header.id, core: self),
+      largestItemBytes: configuration.limits.frameBytes)
     let handler = registration.handler
     let task = Task {
       let result: Result<HostcallReply, any Error>
@@ -167,14 +199,25 @@ extension ServerCore {
       }
       handlerEnded(request.correlationID, result)
     }
-    host.tasks[frame.header.id] = (task, false)
+    host.running[frame.header.id] = LocalHost.Running(request: request, streams: streams, task: task)
+  }
+
+  private func cancelled(_ header: FrameHeader) {
+    guard let running = host.running[header.id] else { return }
+    host.running[header.id]?.wasCancelled = true
+    running.streams.end(
+      HostcallError(
+        .status(header.status), origin: .daemon, function: running.request.function, correlationID: header.id,
+        message: "the call has ended"))
+    running.task.cancel()
   }
 
   private func handlerEnded(_ id: UInt64, _ result: Result<HostcallReply, any Error>) {
-    guard let (_, wasCancelled) = host.tasks.removeValue(forKey: id), phase != .ended else { return }
+    guard let running = host.running.removeValue(forKey: id), phase != .ended else { return }
+    endStreams(of: running)
     // After CANCEL the call has ended, so whatever the handler came to reaches nobody.
     completed(
-      wasCancelled
+      running.wasCancelled
         ? Completion(correlationID: id, status: .cancelled, reply: HostcallReply())
         : Completion(correlationID: id, result))
     settle()
@@ -188,12 +231,12 @@ extension ServerCore {
 
   /// The server has ended: handlers are told to stop; nobody waits for them.
   func hostEnds() {
-    for (task, _) in host.tasks.values { task.cancel() }
-    for call in host.calls.values {
-      call.end(
-        .failure(
-          HostcallError(.closed, function: call.parameters.function, message: "the server has been shut down")))
+    let error = HostcallError(.closed, message: "the server has been shut down")
+    for running in host.running.values {
+      running.streams.end(error.about(running.request.function))
+      running.task.cancel()
     }
+    for call in host.calls.values { call.end(.failure(error.about(call.parameters.function))) }
     host.calls = [:]
     // Handlers often hold the server that calls them.
     host.registrations = [:]

@@ -68,6 +68,11 @@ actor ServerCore {
     }
   }
 
+  /// Runs `body` inside, after everything that was handed in before. Any thread.
+  nonisolated func enter(_ body: @escaping @Sendable (isolated ServerCore) -> Void) {
+    loop.execute { self.assumeIsolated(body) }
+  }
+
   // MARK: Starting
 
   /// Registers the built-in functions and begins to look after time and output. Once, before anything else.

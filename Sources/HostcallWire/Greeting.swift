@@ -5,7 +5,7 @@ package enum Greeting {
   /// - Parameter client: who it is, for the daemon's tools: `name/version`.
   package static func hello(client: String, features: [String] = []) -> [UInt8] {
     var metadata: Metadata = ["client": client]
-    if !features.isEmpty { metadata["features"] = features.joined(separator: " ") }
+    if !features.isEmpty { metadata["features"] = features.joined(separator: ",") }
     let header = FrameHeader(
       kind: .hello, id: FrameHeader.helloID, function: ProtocolConstants.version, aux: ProtocolConstants.version)
     return FrameEncoder.encode(header, metadata: metadata)
@@ -36,6 +36,6 @@ package struct Welcome: Sendable, Equatable {
     server = metadata["server"] ?? ""
     instance = metadata["instance"] ?? ""
     largestBodyBytes = largest
-    features = (metadata["features"] ?? "").split(separator: " ").map(String.init)
+    features = (metadata["features"] ?? "").split { $0 == "," || $0 == " " }.map(String.init)
   }
 }

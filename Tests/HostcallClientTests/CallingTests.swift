@@ -208,7 +208,7 @@ import Testing
       connection.enter { connection in
         // Within one turn nothing leaves, so the PONG still waits when the call comes.
         connection.link?.append(FrameHeader(kind: .pong, id: 1))
-        connection.begin(call, continuation)
+        connection.begin(call) { continuation.resume(returning: $0) }
       }
     }
     #expect(throws: HostcallError.self) { try outcome.get() }

@@ -23,7 +23,7 @@ import Testing
     #expect(information.session == 7)
     #expect(information.callsInFlight == 1_024)
     #expect(information.largestFrameBytes == 5_000)
-    #expect(information.features == ["a", "b"])
+    #expect(information.features == ["streams", "events", "descriptors"])
     #expect(client.socketPath == daemon.path)
   }
 

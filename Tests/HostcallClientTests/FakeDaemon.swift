@@ -39,15 +39,16 @@ final class FakeDaemon: Sendable {
   private let listener: Descriptor
   private let peers = Mailbox<FakePeer>()
 
-  convenience init() throws {
+  /// - Parameter isReading: whether its peers take what the client sends from the start.
+  convenience init(isReading: Bool = true) throws {
     var template = Array("/tmp/hostcall-test-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else { throw Unexpected(description: "mkdtemp failed with \(errno)") }
     let directory = String(decoding: template.dropLast().map { UInt8(bitPattern: $0) }, as: UTF8.self)
-    try self.init(directory: directory)
+    try self.init(directory: directory, isReading: isReading)
   }
 
   /// Listens in a directory that is there, such as that of a daemon that has stopped.
-  init(directory: String) throws {
+  init(directory: String, isReading: Bool = true) throws {
     self.directory = directory
     path = directory + "/s"
     listener = Descriptor(try UnixSocket.listen(path: path, backlog: 16, mode: 0o600))
@@ -57,7 +58,7 @@ final class FakeDaemon: Sendable {
       while true {
         let descriptor = Glibc.accept(listener.number, nil, nil)
         guard descriptor >= 0 else { break }
-        peers.put(FakePeer(descriptor))
+        peers.put(FakePeer(descriptor, isReading: isReading))
       }
       peers.close()
     }
@@ -82,10 +83,12 @@ final class FakeDaemon: Sendable {
 
   /// The next peer, after HELLO and WELCOME.
   @discardableResult
-  func accept(largestBodyBytes: UInt32 = 1 << 20, instance: String = "1") async throws -> FakePeer {
+  func accept(
+    largestBodyBytes: UInt32 = 1 << 20, instance: String = "1", features: String = "streams,events,descriptors"
+  ) async throws -> FakePeer {
     let peer = try await acceptSilently()
     try await peer.expect(.hello)
-    peer.welcome(largestBodyBytes: largestBodyBytes, instance: instance)
+    peer.welcome(largestBodyBytes: largestBodyBytes, instance: instance, features: features)
     return peer
   }
 
@@ -101,13 +104,13 @@ final class FakeDaemon: Sendable {
 
   /// A client and its peer.
   func connect(
-    largestBodyBytes: UInt32 = 1 << 20,
+    largestBodyBytes: UInt32 = 1 << 20, features: String = "streams,events,descriptors",
     _ change: (inout HostcallClient.Configuration) -> Void = { _ in }
   ) async throws -> (HostcallClient, FakePeer) {
     var configuration = configuration()
     change(&configuration)
     async let client = HostcallClient.connect(configuration)
-    let peer = try await accept(largestBodyBytes: largestBodyBytes)
+    let peer = try await accept(largestBodyBytes: largestBodyBytes, features: features)
     return (try await client, peer)
   }
 }
@@ -138,10 +141,14 @@ final class FakePeer: Sendable {
   private let descriptor: Descriptor
   let frames = Mailbox<ReceivedFrame>()
 
-  init(_ number: Int32) {
-    let descriptor = Descriptor(number)
-    self.descriptor = descriptor
-    let frames = frames
+  init(_ number: Int32, isReading: Bool = true) {
+    descriptor = Descriptor(number)
+    if isReading { startReading() }
+  }
+
+  /// Begins to take what the client sends.
+  func startReading() {
+    let (descriptor, frames) = (descriptor, frames)
     onThread {
       Self.readAll(descriptor.number, into: frames)
       frames.close()
@@ -197,10 +204,12 @@ final class FakePeer: Sendable {
     send(FrameEncoder.encode(header, name: name, metadata: metadata, payload: payload))
   }
 
-  func welcome(largestBodyBytes: UInt32 = 1 << 20, instance: String = "1") {
+  func welcome(
+    largestBodyBytes: UInt32 = 1 << 20, instance: String = "1", features: String = "streams,events,descriptors"
+  ) {
     send(
       FrameHeader(kind: .welcome, id: 7, function: 1, aux: 1_024),
-      metadata: ["server": "fake/1", "instance": instance, "features": "a b", "max-frame": "\(largestBodyBytes)"])
+      metadata: ["server": "fake/1", "instance": instance, "features": features, "max-frame": "\(largestBodyBytes)"])
   }
 
   /// RESULT for a request.
@@ -227,12 +236,23 @@ final class FakePeer: Sendable {
 
   func invoke(
     _ correlationID: UInt64, handle: UInt32, timeoutMilliseconds: UInt32 = 30_000, name: String = "",
-    metadata: Metadata = [:], _ text: String = ""
+    metadata: Metadata = [:], flags: FrameFlags = [], credit: UInt32 = 0, _ text: String = ""
   ) {
     send(
       FrameHeader(
-        kind: .invoke, id: correlationID, function: handle, timeoutMilliseconds: timeoutMilliseconds),
+        kind: .invoke, flags: flags, id: correlationID, function: handle, timeoutMilliseconds: timeoutMilliseconds,
+        aux: credit),
       name: name, metadata: metadata, payload: Array(text.utf8))
+  }
+
+  func item(_ id: UInt64, place: UInt32, isLast: Bool = false, encoding: PayloadEncoding = .raw, _ text: String = "") {
+    send(
+      FrameHeader(kind: .item, flags: isLast ? .last : [], encoding: encoding, id: id, aux: place),
+      payload: Array(text.utf8))
+  }
+
+  func credit(_ id: UInt64, _ items: UInt32) {
+    send(FrameHeader(kind: .credit, id: id, aux: items))
   }
 
   func cancel(_ correlationID: UInt64, _ status: Status = .cancelled) {

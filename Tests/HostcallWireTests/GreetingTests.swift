@@ -9,14 +9,14 @@ struct GreetingTests {
     #expect(Greeting.hello(client: "vectors/1") == bytes(hex: vector.bytes))
   }
 
-  @Test("greets with its features, joined by spaces, in a frame that the daemon takes")
+  @Test("greets with its features, joined by commas, in a frame that the daemon takes")
   func helloWithFeatures() throws {
     var feeder = Feeder(.toDaemon)
     try feeder.feed(Greeting.hello(client: "c/1", features: ["descriptors", "other"]))
     let frame = try #require(feeder.frames.first)
     #expect(frame.header.id == FrameHeader.helloID && frame.header.function == 1 && frame.header.aux == 1)
     let metadata = lend(frame.metadata) { Metadata(decoding: $0) }
-    #expect(metadata == ["client": "c/1", "features": "descriptors other"])
+    #expect(metadata == ["client": "c/1", "features": "descriptors,other"])
   }
 
   @Test("reads the vector of WELCOME")
@@ -34,7 +34,7 @@ struct GreetingTests {
 
   @Test("reads features, and does without server, instance and features")
   func optionalParts() throws {
-    let full = Bytes.entry("max-frame", "4294967295") + Bytes.entry("features", " descriptors  x ")
+    let full = Bytes.entry("max-frame", "4294967295") + Bytes.entry("features", " descriptors,, x ")
     #expect(try welcome(Bytes.frame(.welcome, metadata: full))?.features == ["descriptors", "x"])
     let bare = try welcome(Bytes.frame(.welcome, metadata: Bytes.entry("max-frame", "1")))
     #expect(bare?.server == "" && bare?.instance == "" && bare?.features == [] && bare?.largestBodyBytes == 1)

@@ -1,0 +1,93 @@
+public import HostcallFunctions
+public import HostcallWire
+
+extension HostcallClient {
+  /// Calls a host function and takes result items as they come (protocol section 4, *Streams*).
+  ///
+  /// ```swift
+  /// for try await item in client.stream("numbers", "1000000") { print(item.text) }
+  /// ```
+  /// The call begins at once, and everything that goes wrong with it is thrown by the loop. Other parameters are those
+  /// of `call`.
+  /// - Parameter window: how many items may be on their way; nil for the configuration's `itemWindow`.
+  public func stream(
+    _ function: String, _ payload: some HostcallPayload = [UInt8](), encoding: PayloadEncoding? = nil,
+    timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:], window: Int? = nil
+  ) -> HostcallStream {
+    begin(
+      Result { () throws(HostcallError) in
+        try CallParameters(
+          function: function, encoding: encoding ?? payload.payloadEncoding, timeout: timeout, options: options,
+          metadata: metadata, wantsReply: true, window: ItemWindow.clamped(window ?? configuration.itemWindow))
+      }, payload.payloadBytes, feed: nil)
+  }
+
+  /// Calls a host function with argument items, and takes result items as they come.
+  ///
+  /// Parameters are those of the other `stream` and of `call` with arguments.
+  public func stream<Arguments: AsyncSequence & Sendable>(
+    _ function: String, _ payload: some HostcallPayload = [UInt8](), arguments: Arguments,
+    encoding: PayloadEncoding? = nil, timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:],
+    window: Int? = nil
+  ) -> HostcallStream where Arguments.Element: HostcallPayload {
+    begin(
+      Result { () throws(HostcallError) in
+        try CallParameters(
+          function: function, encoding: encoding ?? payload.payloadEncoding, timeout: timeout, options: options,
+          metadata: metadata, wantsReply: true, hasArguments: true,
+          window: ItemWindow.clamped(window ?? configuration.itemWindow))
+      }, payload.payloadBytes, feed: feed(arguments))
+  }
+
+  /// Calls a host function with argument items that follow its payload, and waits for its outcome.
+  ///
+  /// The sequence is asked for an element only when the worker can take one. If it throws, the call is cancelled and
+  /// fails with that error; when the call has ended, the task that iterates over it is cancelled. Other parameters are
+  /// those of `call`.
+  @discardableResult
+  public func call<Arguments: AsyncSequence & Sendable>(
+    _ function: String, _ payload: some HostcallPayload = [UInt8](), arguments: Arguments,
+    encoding: PayloadEncoding? = nil, timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:]
+  ) async throws(HostcallError) -> HostcallResponse where Arguments.Element: HostcallPayload {
+    let parameters = try CallParameters(
+      function: function, encoding: encoding ?? payload.payloadEncoding, timeout: timeout, options: options,
+      metadata: metadata, wantsReply: true, hasArguments: true)
+    return try await run(OutgoingCall(parameters, payload: payload.payloadBytes), feed: feed(arguments))
+  }
+
+  /// Starts the task that sends a call's arguments.
+  typealias Feed = @Sendable (OutgoingCall, ItemSender) -> Task<Void, Never>
+
+  private func feed<Arguments: AsyncSequence & Sendable>(_ arguments: Arguments) -> Feed
+  where Arguments.Element: HostcallPayload {
+    let connection = connection
+    return { call, sender in
+      Task {
+        await ArgumentFeed.run(
+          arguments, into: sender, by: OutgoingCallPort(call: call, connection: connection), function: call.function)
+      }
+    }
+  }
+
+  /// Begins a call whose consumer holds it; without parameters it has failed.
+  private func begin(
+    _ parameters: Result<CallParameters, HostcallError>, _ payload: ArraySlice<UInt8>, feed: Feed?
+  ) -> HostcallStream {
+    let outcome = PendingOutcome()
+    switch parameters {
+    case .failure(let error): return HostcallStream(failed: error)
+    case .success(let parameters):
+      let call = OutgoingCall(parameters, payload: payload)
+      guard let items = call.items else { preconditionFailure("a stream without a window") }
+      let task = call.arguments.flatMap { sender in feed?(call, sender) }
+      connection.enter {
+        $0.begin(call) {
+          task?.cancel()
+          outcome.come($0)
+        }
+      }
+      return HostcallStream(
+        StreamedCall(items: items, outcome: outcome, port: OutgoingCallPort(call: call, connection: connection)))
+    }
+  }
+}

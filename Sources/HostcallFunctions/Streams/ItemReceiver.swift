@@ -1,0 +1,209 @@
+import HostcallLoop
+package import HostcallWire
+
+/// The items of one stream on their way from the loop to their consumer, bounded by the credit that was given for them
+/// (protocol section 4, *Streams*).
+///
+/// The loop puts items in and ends the stream; consumers, usually one, take them out in order and give new credit. Items
+/// that came before the end are taken before it.
+///
+/// Thread: any.
+package final class ItemReceiver: Sendable {
+  /// What a consumer gets.
+  private enum Next: Sendable {
+    case item(HostcallItem)
+    case end
+    case failed(HostcallError)
+  }
+
+  /// What becomes of items that come.
+  private enum Use {
+    /// They are kept for the consumer. To `dropping`, `abandoned`.
+    case keeping
+    /// They are dropped and count as taken: only the outcome is waited for. To `abandoned`.
+    case dropping
+    /// They are dropped, and no more are wanted: the call is being cancelled. The end.
+    case abandoned
+  }
+
+  private struct Waiter {
+    let number: UInt64
+    let continuation: CheckedContinuation<Next, Never>
+  }
+
+  private struct State {
+    let window: Int
+    var items = Queue<HostcallItem>()
+    /// How many more the sender may send.
+    var credit: Int
+    var nextPlace: UInt32 = 0
+    var use = Use.keeping
+    /// What follows the items that are there; nil while more may come.
+    var ending: Next?
+    var waiters = Queue<Waiter>()
+    var lastWaiter: UInt64 = 0
+
+    /// What a consumer can have now, nil where it has to wait.
+    mutating func take() -> Next? {
+      if let item = items.popFirst() { return .item(item) }
+      guard let ending else { return nil }
+      // Some items may be missing, so it is not the end that it seems.
+      if case .end = ending, use == .abandoned { return .failed(ItemReceiver.cancelled) }
+      return ending
+    }
+
+    /// Gives what the window has room for, once that is half of it.
+    mutating func creditDue() -> UInt32 {
+      guard ending == nil, use != .abandoned else { return 0 }
+      let room = window - items.count - credit
+      guard room >= (window + 1) / 2 else { return 0 }
+      credit += room
+      return UInt32(room)
+    }
+  }
+
+  private let state: HeapLock<State>
+
+  /// A stream whose sender may send `credit` items to begin with, and `window` at once later.
+  package init(window: Int, credit: Int) {
+    state = HeapLock(State(window: window, credit: credit))
+  }
+
+  /// A stream that has come whole.
+  package convenience init(_ items: [HostcallItem], error: HostcallError? = nil) {
+    self.init(window: items.count, credit: items.count)
+    state.withLock { state in
+      for item in items { state.items.append(item) }
+    }
+    end(error)
+  }
+
+  /// The arguments of a call that has none.
+  static let none = ItemReceiver([])
+
+  private static var cancelled: HostcallError {
+    HostcallError(.status(.cancelled), message: "the task that takes its items was cancelled")
+  }
+
+  // MARK: The loop's side
+
+  /// An ITEM has come. Gives back how many more are to be granted at once, which is 0 while a consumer does that.
+  ///
+  /// Errors: it came without credit, out of order, or after the last one. An empty item with LAST is only the end and
+  /// takes no credit.
+  package func put(_ frame: DecodedFrame) throws(ProtocolViolation) -> UInt32 {
+    let isLast = frame.header.flags.has(.last)
+    let isItem = !(isLast && frame.header.payloadBytes == 0)
+    enum Step {
+      case broken(String)
+      case done(Waiter?, Next, isLast: Bool, due: UInt32)
+    }
+    let item = HostcallItem(frame)
+    let place = frame.header.aux
+    let step = state.withLock { state -> Step in
+      // The call is over here and the daemon has not heard of it yet.
+      if state.use == .abandoned { return .done(nil, .end, isLast: isLast, due: 0) }
+      if state.ending != nil { return .broken("ITEM after the last one") }
+      guard place == state.nextPlace else { return .broken("ITEM at the place \(place), not \(state.nextPlace)") }
+      guard isItem else { return .done(nil, .end, isLast: true, due: 0) }
+      guard state.credit > 0 else { return .broken("ITEM without credit") }
+      state.credit -= 1
+      state.nextPlace &+= 1
+      if state.use == .dropping { return .done(nil, .end, isLast: isLast, due: state.creditDue()) }
+      if let waiter = state.waiters.popFirst() { return .done(waiter, .item(item), isLast: isLast, due: 0) }
+      state.items.append(item)
+      return .done(nil, .end, isLast: isLast, due: 0)
+    }
+    switch step {
+    case .broken(let reason): throw ProtocolViolation(reason)
+    case .done(let waiter, let next, let isLast, let due):
+      waiter?.continuation.resume(returning: next)
+      if isLast { end(nil) }
+      return due
+    }
+  }
+
+  /// No more items come: the stream is complete, or what it belongs to has ended with an error.
+  package func end(_ error: HostcallError?) {
+    let waiters = state.withLock { state -> [(Waiter, Next)] in
+      if state.ending == nil { state.ending = error.map(Next.failed) ?? .end }
+      var waiters: [(Waiter, Next)] = []
+      while !state.waiters.isEmpty, let next = state.take(), let waiter = state.waiters.popFirst() {
+        waiters.append((waiter, next))
+      }
+      return waiters
+    }
+    for (waiter, next) in waiters { waiter.continuation.resume(returning: next) }
+  }
+
+  // MARK: The consumer's side
+
+  /// The next item; nil at the end.
+  ///
+  /// - Parameters:
+  ///   - grant: told how many more items may come, before it waits.
+  ///   - cancel: called when the task is cancelled, and then has to bring about the end, which is waited for; nil where
+  ///     the wait alone ends, with CANCELLED.
+  package func next(
+    isolation: isolated (any Actor)? = #isolation, grant: (UInt32) -> Void, cancel: (@Sendable () -> Void)? = nil
+  ) async throws(HostcallError) -> HostcallItem? {
+    if cancel != nil, Task.isCancelled { abandon() }
+    let (ready, due) = state.withLock { state in (state.take(), state.creditDue()) }
+    if due > 0 { grant(due) }
+    let next = if let ready { ready } else { await wait(isolation: isolation, cancel: cancel) }
+    switch next {
+    case .item(let item): return item
+    case .end: return nil
+    case .failed(let error): throw error
+    }
+  }
+
+  /// Drops what is there, and from now on what comes.
+  ///
+  /// It counts as taken, so the stream runs to its end. Gives back how many more items are to be granted.
+  package func dropRest() -> UInt32 {
+    state.withLock { state in
+      guard state.use == .keeping else { return 0 }
+      state.use = .dropping
+      _ = state.items.removeAll()
+      return state.creditDue()
+    }
+  }
+
+  /// Drops what is there and grants nothing any more; what still comes is passed over.
+  package func abandon() {
+    state.withLock { state in
+      state.use = .abandoned
+      _ = state.items.removeAll()
+    }
+  }
+
+  private func wait(
+    isolation: isolated (any Actor)?, cancel: (@Sendable () -> Void)?
+  ) async -> Next {
+    let number = state.withLock { state in
+      state.lastWaiter += 1
+      return state.lastWaiter
+    }
+    return await withTaskCancellationHandler {
+      await withCheckedContinuation(isolation: isolation) { continuation in
+        let ready = state.withLock { state -> Next? in
+          if let ready = state.take() { return ready }
+          // Otherwise the handler below finds the waiter.
+          if cancel == nil, Task.isCancelled { return .failed(Self.cancelled) }
+          state.waiters.append(Waiter(number: number, continuation: continuation))
+          return nil
+        }
+        if let ready { continuation.resume(returning: ready) }
+      }
+    } onCancel: {
+      if let cancel {
+        abandon()
+        cancel()
+      } else {
+        let waiter = state.withLock { state in state.waiters.removeFirst { $0.number == number } }
+        waiter?.continuation.resume(returning: .failed(Self.cancelled))
+      }
+    }
+  }
+}

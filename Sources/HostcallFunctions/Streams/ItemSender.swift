@@ -1,0 +1,167 @@
+import HostcallLoop
+package import HostcallWire
+
+/// The items of one stream on their way from whoever makes them to the loop, no more of them than there is credit for
+/// (protocol section 4, *Streams*).
+///
+/// Who sends waits while there is no credit, while the loop has not taken what was handed in, and while the loop holds
+/// the stream back because the socket does not take more. Several tasks may send; they wait in order.
+///
+/// Thread: any.
+package final class ItemSender: Sendable {
+  /// An item that may be written.
+  package struct Item: Sendable {
+    package let place: UInt32
+    package let payload: ArraySlice<UInt8>
+    package let encoding: PayloadEncoding
+    package let isLast: Bool
+  }
+
+  /// Bytes that may be handed in before the loop has taken them; one item may exceed it.
+  static let largestPendingBytes = 64 << 10
+
+  private struct Waiter {
+    let number: UInt64
+    let continuation: CheckedContinuation<HostcallError?, Never>
+  }
+
+  private struct State {
+    var credit: UInt64
+    var nextPlace: UInt32 = 0
+    var pending: [Item] = []
+    var pendingBytes = 0
+    var isHeld = false
+    /// Why no more items can be sent; nil while they can.
+    var ending: HostcallError?
+    var waiters = Queue<Waiter>()
+    var lastWaiter: UInt64 = 0
+
+    /// Spends one credit, if an item may be sent now.
+    mutating func spend() -> Bool {
+      guard credit > 0, !isHeld, pendingBytes < ItemSender.largestPendingBytes else { return false }
+      credit -= 1
+      return true
+    }
+
+    /// Those of the waiters that may send now; each has spent a credit.
+    mutating func released() -> [Waiter] {
+      var released: [Waiter] = []
+      while !waiters.isEmpty, spend(), let waiter = waiters.popFirst() { released.append(waiter) }
+      return released
+    }
+  }
+
+  private let state: HeapLock<State>
+
+  /// A stream with so many items of credit.
+  package init(credit: UInt32) {
+    state = HeapLock(State(credit: UInt64(credit)))
+  }
+
+  // MARK: The sender's side
+
+  /// Waits until one item may be sent, and keeps that for the ``put(_:encoding:isLast:)`` that has to follow.
+  ///
+  /// Errors: the stream's end, or CANCELLED where the task is cancelled.
+  package func reserve(isolation: isolated (any Actor)? = #isolation) async throws(HostcallError) {
+    enum Turn {
+      case now
+      case over(HostcallError)
+      case later(UInt64)
+    }
+    let turn = state.withLock { state -> Turn in
+      if let ending = state.ending { return .over(ending) }
+      if state.waiters.isEmpty, state.spend() { return .now }
+      state.lastWaiter += 1
+      return .later(state.lastWaiter)
+    }
+    switch turn {
+    case .now: return
+    case .over(let error): throw error
+    case .later(let number): if let error = await wait(number, isolation: isolation) { throw error }
+    }
+  }
+
+  /// Hands in an item; true where the loop has to be told that there are some.
+  ///
+  /// Errors: the stream's end.
+  package func put(
+    _ payload: ArraySlice<UInt8>, encoding: PayloadEncoding, isLast: Bool = false
+  ) throws(HostcallError) -> Bool {
+    let (ending, isFirst) = state.withLock { state -> (HostcallError?, Bool) in
+      if let ending = state.ending { return (ending, false) }
+      state.pending.append(Item(place: state.nextPlace, payload: payload, encoding: encoding, isLast: isLast))
+      state.nextPlace &+= 1
+      state.pendingBytes += FrameHeader.byteCount + payload.count
+      return (nil, state.pending.count == 1)
+    }
+    if let ending { throw ending }
+    return isFirst
+  }
+
+  private func wait(_ number: UInt64, isolation: isolated (any Actor)?) async -> HostcallError? {
+    await withTaskCancellationHandler {
+      await withCheckedContinuation(isolation: isolation) { continuation in
+        let ready = state.withLock { state -> HostcallError?? in
+          if let ending = state.ending { return .some(ending) }
+          if state.waiters.isEmpty, state.spend() { return .some(nil) }
+          // Otherwise the handler below finds the waiter.
+          if Task.isCancelled { return .some(Self.cancelled) }
+          state.waiters.append(Waiter(number: number, continuation: continuation))
+          return nil
+        }
+        if let ready { continuation.resume(returning: ready) }
+      }
+    } onCancel: {
+      let waiter = state.withLock { state in state.waiters.removeFirst { $0.number == number } }
+      waiter?.continuation.resume(returning: Self.cancelled)
+    }
+  }
+
+  private static var cancelled: HostcallError {
+    HostcallError(.status(.cancelled), message: "the task was cancelled while it waited to send an item")
+  }
+
+  // MARK: The loop's side
+
+  /// CREDIT has come.
+  package func addCredit(_ items: UInt32) {
+    // A sum past 64 bits would take more credit than can be sent in a century.
+    release { $0.credit += UInt64(items) }
+  }
+
+  /// What is to be written, in order.
+  package func takePending() -> [Item] {
+    var items: [Item] = []
+    release { state in
+      items = state.pending
+      state.pending = []
+      state.pendingBytes = 0
+    }
+    return items
+  }
+
+  /// Lets nobody send, or lets them again.
+  package func hold(_ isHeld: Bool) {
+    release { $0.isHeld = isHeld }
+  }
+
+  /// No more items can be sent; who waits or comes later gets the error.
+  package func end(_ error: HostcallError) {
+    let waiters = state.withLock { state -> [Waiter] in
+      guard state.ending == nil else { return [] }
+      state.ending = error
+      state.pending = []
+      return state.waiters.removeAll()
+    }
+    for waiter in waiters { waiter.continuation.resume(returning: error) }
+  }
+
+  private func release(_ change: (inout State) -> Void) {
+    let released = state.withLock { state in
+      change(&state)
+      return state.ending == nil ? state.released() : []
+    }
+    for waiter in released { waiter.continuation.resume(returning: nil) }
+  }
+}
