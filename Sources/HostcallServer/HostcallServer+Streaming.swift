@@ -41,7 +41,7 @@ extension HostcallServer {
 
   /// Calls a host function with argument items that follow its payload, and waits for its outcome.
   ///
-  /// The sequence is asked for an element only when the worker can take one. If it throws, the call is cancelled and
+  /// The sequence is asked for one element more than the worker can take. If it throws, the call is cancelled and
   /// fails with that error; when the call has ended, the task that iterates over it is cancelled. Other parameters are
   /// those of `call`.
   @discardableResult

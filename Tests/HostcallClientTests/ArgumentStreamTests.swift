@@ -48,7 +48,7 @@ struct CountedElements: AsyncSequence, Sendable {
     #expect(call.header.aux == 0)
     #expect(call.text == "start")
     try await peer.barrier()
-    #expect(elements.askedCount == 0)
+    #expect(elements.askedCount <= 1)
     peer.credit(call.header.id, 2)
     for place in 0..<2 as Range<UInt32> {
       let item = try await peer.expect(.item)
@@ -58,10 +58,10 @@ struct CountedElements: AsyncSequence, Sendable {
       #expect(item.text == "\(place + 1)")
     }
     try await peer.barrier()
-    #expect(elements.askedCount == 2)
+    #expect(elements.askedCount <= 3)
     peer.credit(call.header.id, 1)
     #expect(try await peer.expect(.item).text == "3")
-    peer.credit(call.header.id, 10)
+    // The end needs no credit.
     let last = try await peer.expect(.item)
     #expect(last.header.flags == .last)
     #expect(last.header.aux == 3)
@@ -74,7 +74,6 @@ struct CountedElements: AsyncSequence, Sendable {
     let (client, peer) = try await daemon.connect()
     async let response = client.call("sum", arguments: CountedElements(count: 0))
     let call = try await peer.expect(.call)
-    peer.credit(call.header.id, 1)
     let last = try await peer.expect(.item)
     #expect(last.header.flags == .last)
     #expect(last.header.aux == 0)

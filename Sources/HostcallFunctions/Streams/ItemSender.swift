@@ -60,7 +60,8 @@ package final class ItemSender: Sendable {
 
   // MARK: The sender's side
 
-  /// Waits until one item may be sent, and keeps that for the ``put(_:encoding:isLast:)`` that has to follow.
+  /// Waits until one item may be sent, and keeps that for the ``put(_:encoding:isLast:)`` that has to follow. A bare end
+  /// needs none of it.
   ///
   /// Errors: the stream's end, or CANCELLED where the task is cancelled.
   package func reserve(isolation: isolated (any Actor)? = #isolation) async throws(HostcallError) {
