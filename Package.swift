@@ -79,6 +79,9 @@ let package = Package(
     .testTarget(
       name: "HostcallLoopTests", dependencies: ["HostcallLoop", "HostcallTestSupport"], swiftSettings: settings),
     .testTarget(
+      name: "HostcallFunctionsTests", dependencies: ["HostcallFunctions", "HostcallLoop", "HostcallWire"],
+      swiftSettings: settings),
+    .testTarget(
       name: "HostcallClientTests",
       dependencies: ["HostcallClient", "HostcallClientJSON", "HostcallLoop", "HostcallWire"], swiftSettings: settings),
   ],

@@ -44,7 +44,7 @@ extension ClientConnection {
       request.fail(
         HostcallError(.status(.shuttingDown), origin: .daemon, message: "it is stopping and takes nothing new"))
     case .shuttingDown:
-      if case .call(let call) = request, call.parameters.isInsideHandler, let link {
+      if request.isInsideHandler, let link {
         transmit(request, link)
       } else {
         request.fail(HostcallError(.closed, message: "this client is shutting down"))
@@ -67,6 +67,12 @@ extension ClientConnection {
       let id = nextRequestID()
       link.requests[id] = request
       link.append(FrameHeader(kind: .unregister, id: id, function: handle))
+    case .subscribe(let record): transmitSubscription(record, link)
+    case .unsubscribe(let pattern):
+      let id = nextRequestID()
+      link.requests[id] = request
+      link.append(FrameHeader(kind: .unsubscribe, id: id), name: pattern)
+    case .publish(let publication): transmitPublication(publication, link)
     }
   }
 
@@ -77,21 +83,7 @@ extension ClientConnection {
       return call.fail(HostcallError(.status(.timeout), message: "no time was left when it was to be sent"))
     }
     let bytes = call.function.utf8.count + call.parameters.metadata.encodedBytes + call.payload.count
-    guard bytes <= link.largestOutgoingBytes else {
-      return call.fail(
-        HostcallError(
-          .status(.tooLarge),
-          message: "the call has \(bytes) bytes, and the daemon takes \(link.largestOutgoingBytes) at most (max-frame)")
-      )
-    }
-    let queued = link.stream.output.queuedBytes
-    guard queued == 0 || queued + bytes <= configuration.largestQueueBytes else {
-      return call.fail(
-        HostcallError(
-          .status(.overloaded),
-          message: "\(queued) bytes wait for a daemon that does not read, and \(configuration.largestQueueBytes) may "
-            + "(largestQueueBytes)"))
-    }
+    if let error = refusal(of: bytes, "the call", link) { return call.fail(error) }
     let id = nextRequestID()
     let header = call.parameters.header(request: id, timeoutMilliseconds: timeout)
     link.append(header, name: call.function, metadata: call.parameters.metadata, payload: call.payload)
@@ -102,6 +94,23 @@ extension ClientConnection {
       call.payload = []
       link.requests[id] = .call(call)
     }
+  }
+
+  /// Why a body of so many bytes cannot be sent, nil where it can.
+  func refusal(of bytes: Int, _ what: String, _ link: ClientLink) -> HostcallError? {
+    guard bytes <= link.largestOutgoingBytes else {
+      return HostcallError(
+        .status(.tooLarge),
+        message: "\(what) has \(bytes) bytes, and the daemon takes \(link.largestOutgoingBytes) at most (max-frame)")
+    }
+    let queued = link.stream.output.queuedBytes
+    guard queued == 0 || queued + bytes <= configuration.largestQueueBytes else {
+      return HostcallError(
+        .status(.overloaded),
+        message: "\(queued) bytes wait for a daemon that does not read, and \(configuration.largestQueueBytes) may "
+          + "(largestQueueBytes)")
+    }
+    return nil
   }
 
   /// RESULT has come.
@@ -115,6 +124,10 @@ extension ClientConnection {
     case .unregister(_, let handle, let continuation):
       link.functions[handle] = nil
       continuation?.resume(returning: frame.header.status == .ok ? nil : HostcallError(frame, function: nil))
+    case .subscribe(let record): finishSubscribing(record, frame)
+    // What the daemon does not have any more need not be ended.
+    case .unsubscribe: break
+    case .publish(let publication): finishPublishing(publication, frame)
     }
   }
 

@@ -97,6 +97,7 @@ extension ClientConnection {
     registrationBackoff.reset()
     eventsContinuation.yield(.connected(HostcallServerInformation(welcome)))
     for record in records where record.state == .established { transmitRegistration(record, link) }
+    subscribeAnew(link)
     let waiting = waiting
     self.waiting = []
     for request in waiting { transmit(request, link) }
@@ -114,7 +115,7 @@ extension ClientConnection {
     dropLink(error)
     if wasShuttingDown { return finishClosing(nil) }
     guard hasConnected, configuration.reconnect.isEnabled else { return finishClosing(error) }
-    guard !records.isEmpty else {
+    guard !records.isEmpty || !subscriptions.isEmpty else {
       phase = .idle
       eventsContinuation.yield(.disconnected(error))
       closeIfAbandoned()
@@ -150,5 +151,6 @@ extension ClientConnection {
     for request in requests { request.fail(error) }
     // Those that the daemon never took are over: whoever asked for them has just heard so.
     records.removeAll { $0.state != .established }
+    dropSubscriptions(error)
   }
 }

@@ -57,9 +57,9 @@ extension ClientConnection {
     closeIfAbandoned()
   }
 
-  /// Closes a client that nobody refers to, unless it has registrations or something under way.
+  /// Closes a client that nobody refers to, unless it has registrations, subscriptions or something under way.
   func closeIfAbandoned() {
-    guard isAbandoned, records.isEmpty, waiting.isEmpty, link?.isIdle ?? true else { return }
+    guard isAbandoned, records.isEmpty, subscriptions.isEmpty, waiting.isEmpty, link?.isIdle ?? true else { return }
     closeNow()
   }
 
@@ -79,6 +79,9 @@ extension ClientConnection {
     dropLink(closedError)
     for record in records { record.state = .ended }
     records = []
+    for record in subscriptions.values { record.state = .ended }
+    subscriptions = [:]
+    consumers.endAll(reason)
     closeHandles()
     for waiter in connectWaiters { waiter.resume(returning: closedError) }
     connectWaiters = []

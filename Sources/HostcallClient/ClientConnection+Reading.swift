@@ -57,7 +57,7 @@ extension ClientConnection {
     guard link.welcome != nil || frame.kind == .welcome || frame.kind == .goaway else {
       throw ProtocolViolation("\(frame.kind) before WELCOME")
     }
-    if frame.isTooLarge, frame.kind != .result, frame.kind != .invoke, frame.kind != .item {
+    if frame.isTooLarge, ![.result, .invoke, .item, .event].contains(frame.kind) {
       throw ProtocolViolation("\(frame.kind) of \(header.bodyBytes) bytes")
     }
     switch frame.kind {
@@ -71,7 +71,7 @@ extension ClientConnection {
     case .pong: receivePong(id: header.id, link)
     case .welcome: try receiveWelcome(frame, link)
     case .goaway: receiveGoaway(frame)
-    case .event: throw ProtocolViolation("EVENT without a subscription")
+    case .event: try receiveEvent(frame, link)
     default: throw ProtocolViolation("\(frame.kind) from the daemon")
     }
   }

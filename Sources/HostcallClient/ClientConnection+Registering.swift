@@ -59,6 +59,7 @@ extension ClientConnection {
     for record in records where record.state == .established && record.handle == nil && !record.isRegistering {
       transmitRegistration(record, link)
     }
+    subscribeAgain(link)
   }
 
   /// Ends a registration; the continuation is resumed when no new INVOKE of it can come.

@@ -62,7 +62,7 @@ extension ClientConnection {
     if !link.wasHeard, awaitsAnswer {
       return lose(connectionEnded("the daemon has answered nothing for \(limit)"))
     }
-    let matters = !link.isIdle || !records.isEmpty || !link.pings.isEmpty
+    let matters = !link.isIdle || !records.isEmpty || !subscriptions.isEmpty || !link.pings.isEmpty
     if !link.wasHeard, matters { sendPing(.liveness, link) }
     link.wasHeard = false
     scheduleLivenessCheck()

@@ -52,6 +52,9 @@ actor ClientConnection {
   var waiting: [ClientRequest] = []
   /// Registrations in the order in which they were made, those under way included.
   var records: [RegistrationRecord] = []
+  /// Subscriptions by name or pattern, those under way included; each has at least one consumer.
+  var subscriptions: [String: SubscriptionRecord] = [:]
+  var consumers = EventConsumers()
   var connectWaiters: [CheckedContinuation<HostcallError?, Never>] = []
   var closeWaiters: [CheckedContinuation<HostcallError?, Never>] = []
 

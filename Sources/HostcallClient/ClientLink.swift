@@ -52,6 +52,9 @@ final class ClientLink {
   /// Streams whose next items wait until the daemon has read more.
   var heldSenders: [ItemSender] = []
 
+  /// Whether SUBSCRIBE was ever written, so that events may come.
+  var hasSubscribed = false
+
   /// Whether something was written since the last flush.
   var needsFlush = false
   /// Whether anything came since the liveness timer last fired.
@@ -104,6 +107,18 @@ enum ClientRequest {
   case call(OutgoingCall)
   case register(RegistrationRecord)
   case unregister(RegistrationRecord, handle: UInt32, CheckedContinuation<HostcallError?, Never>?)
+  case subscribe(SubscriptionRecord)
+  case unsubscribe(String)
+  case publish(OutgoingPublication)
+
+  /// Whether a handler asked for it, so that it goes out while the client finishes what runs.
+  var isInsideHandler: Bool {
+    switch self {
+    case .call(let call): call.parameters.isInsideHandler
+    case .publish(let publication): publication.parameters.isInsideHandler
+    case .register, .unregister, .subscribe, .unsubscribe: false
+    }
+  }
 
   /// Tells whoever waits that it came to nothing.
   func fail(_ error: HostcallError) {
@@ -116,6 +131,11 @@ enum ClientRequest {
       record.answer(error.about(record.name))
     // What is gone with the connection need not be unregistered any more.
     case .unregister(_, _, let continuation): continuation?.resume(returning: nil)
+    case .subscribe(let record):
+      record.isSubscribing = false
+      record.answer(error.about(record.pattern))
+    case .unsubscribe: break
+    case .publish(let publication): publication.fail(error)
     }
   }
 }

@@ -4,10 +4,12 @@ import HostcallFunctions
 public enum HostcallConnectionEvent: Sendable {
   /// The daemon has said WELCOME.
   case connected(HostcallServerInformation)
-  /// The connection has ended. Registrations come back with the next one, if the client reconnects.
+  /// The connection has ended. Registrations and subscriptions come back with the next one, if the client reconnects.
   case disconnected(HostcallError)
   /// An attempt to connect again has failed; another follows after this wait.
   case reconnectFailed(HostcallError, nextAttemptAfter: Duration)
   /// After a reconnect the daemon has not taken this registration back; another attempt follows.
   case registrationFailed(HostcallError)
+  /// After a reconnect the daemon has not taken this subscription back; another attempt follows.
+  case subscriptionFailed(HostcallError)
 }

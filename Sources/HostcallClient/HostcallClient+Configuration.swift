@@ -48,6 +48,13 @@ extension HostcallClient {
     /// senders.
     public var itemQueueBytes: Int = 1 << 20
 
+    /// How many events may wait for one consumer in this program; past that its oldest are dropped, and counted.
+    public var waitingEvents: Int = 1_024
+
+    /// How many bytes of events may wait for one consumer in this program, beside the newest event; past that its oldest
+    /// are dropped, and counted.
+    public var waitingEventBytes: Int = 8 << 20
+
     /// A configuration; what is not given here can be set after.
     public init(
       socketPath: String? = nil, clientName: String? = nil, reconnect: ReconnectPolicy = .whenRegistered

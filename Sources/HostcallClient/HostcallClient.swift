@@ -14,7 +14,8 @@ import HostcallWire
 /// Thread: any, any number at a time. All clients of a process share one loop thread; handlers run as tasks off it.
 ///
 /// A client closes with the last reference to it, unless it has registrations: those stay until they are unregistered,
-/// the client is closed or shut down, or the process ends.
+/// the client is closed or shut down, or the process ends. Calls, streams and events that somebody still waits for keep
+/// it open too.
 public final class HostcallClient: Sendable {
   let connection: ClientConnection
 

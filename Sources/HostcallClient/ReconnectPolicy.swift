@@ -9,10 +9,10 @@ public struct ReconnectPolicy: Sendable, Hashable {
   /// The longest wait.
   let maximumDelay: Duration
 
-  /// In the background while the client has registrations, after 100 ms, then twice as long each time up to 5 s, each
-  /// wait shortened at random by up to a half.
+  /// In the background while the client has registrations or subscriptions, after 100 ms, then twice as long each time
+  /// up to 5 s, each wait shortened at random by up to a half.
   ///
-  /// A client without registrations connects again with its next call.
+  /// A client without either connects again with its next call.
   public static let whenRegistered = whenRegistered(initialDelay: .milliseconds(100), maximumDelay: .seconds(5))
 
   /// As ``whenRegistered-swift.type.property``, with other waits; both are at least 1 ms.

@@ -52,6 +52,13 @@ package struct CallParameters: Sendable {
         .invalidArgument, function: function,
         message: "this is not a name that can be called: 1 to 255 bytes of A-Z a-z 0-9 _ - in segments joined by dots")
     }
+    try Self.check(encoding, metadata, function: function)
+  }
+
+  /// What may not be sent with anything.
+  static func check(
+    _ encoding: PayloadEncoding, _ metadata: Metadata, function: String
+  ) throws(HostcallError) {
     guard encoding.isAssigned else {
       throw HostcallError(.invalidArgument, function: function, message: "the encoding \(encoding) is reserved")
     }

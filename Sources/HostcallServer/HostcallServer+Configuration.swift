@@ -14,6 +14,11 @@ extension HostcallServer {
     /// How many items of one stream may be on their way to their consumer in this process: results of a call whose
     /// `stream` does not say, and arguments of each call that it answers. Between 1 and 1,048,576.
     public var itemWindow: Int = 32
+    /// How many events may wait for one consumer in this process; past that its oldest are dropped, and counted.
+    public var waitingEvents: Int = 1_024
+    /// How many bytes of events may wait for one consumer in this process, beside the newest event; past that its oldest
+    /// are dropped, and counted.
+    public var waitingEventBytes: Int = 8 << 20
     /// How long running calls may take to end after ``HostcallServer/shutdown()``.
     public var shutdownGrace: Duration = .seconds(10)
     /// What is told of what happens; called on the loop thread, so it must be quick.

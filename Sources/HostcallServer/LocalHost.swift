@@ -17,6 +17,9 @@ struct LocalHost {
   var registrations: [UInt32: Registration] = [:]
   /// Registrations that wait for their RESULT, by request id.
   var registering: [UInt64: (Registration, CheckedContinuation<Result<UInt32, HostcallError>, Never>)] = [:]
+  /// Other requests that wait for their RESULT, by request id, with what they are about.
+  var asking: [UInt64: (String, CheckedContinuation<Result<UInt32, HostcallError>, Never>)] = [:]
+  var consumers = EventConsumers()
   /// Calls that wait for their RESULT, by request id.
   var calls: [UInt64: LocalCall] = [:]
   /// Calls that this process answers, by correlation id.
@@ -157,6 +160,7 @@ extension ServerCore {
     case .cancel: cancelled(frame.header)
     case .item: frame.withDecoded(itemCame)
     case .credit: creditCame(frame.header)
+    case .event: frame.withDecoded { host.consumers.deliver($0) }
     default: break
     }
   }
@@ -168,6 +172,10 @@ extension ServerCore {
       }
       host.registrations[frame.header.aux] = registration
       continuation.resume(returning: .success(frame.header.aux))
+    } else if let (name, continuation) = host.asking.removeValue(forKey: frame.header.id) {
+      let isTaken = frame.header.status == .ok
+      continuation.resume(
+        returning: isTaken ? .success(frame.header.aux) : .failure(HostcallError(frame, function: name)))
     } else if let call = host.calls.removeValue(forKey: frame.header.id) {
       if frame.header.status == .ok {
         call.end(.success(HostcallResponse(frame)))
@@ -238,6 +246,7 @@ extension ServerCore {
     }
     for call in host.calls.values { call.end(.failure(error.about(call.parameters.function))) }
     host.calls = [:]
+    host.consumers.endAll(nil)
     // Handlers often hold the server that calls them.
     host.registrations = [:]
   }

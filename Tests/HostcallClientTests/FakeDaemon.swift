@@ -255,6 +255,15 @@ final class FakePeer: Sendable {
     send(FrameHeader(kind: .credit, id: id, aux: items))
   }
 
+  func event(
+    _ place: UInt64, _ name: String, dropped: UInt32 = 0, metadata: Metadata = [:], _ text: String = "",
+    encoding: PayloadEncoding = .raw
+  ) {
+    send(
+      FrameHeader(kind: .event, encoding: encoding, id: place, aux: dropped), name: name, metadata: metadata,
+      payload: Array(text.utf8))
+  }
+
   func cancel(_ correlationID: UInt64, _ status: Status = .cancelled) {
     send(FrameHeader(kind: .cancel, status: status, id: correlationID))
   }

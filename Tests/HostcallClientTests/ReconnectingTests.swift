@@ -83,6 +83,7 @@ import Testing
       case .disconnected: kinds.append("disconnected")
       case .reconnectFailed: kinds.append("failed")
       case .registrationFailed: kinds.append("registration")
+      case .subscriptionFailed: kinds.append("subscription")
       }
     }
     #expect(kinds == ["connected", "disconnected", "connected", "disconnected", "connected"])

@@ -129,7 +129,7 @@ struct ServeCommand: AsyncParsableCommand {
       case .connected where isConnected: Diagnostics.note("connected again; serving \(name)")
       case .connected: isConnected = true
       case .disconnected(let error): Diagnostics.note("\(error.description); connecting again")
-      case .reconnectFailed: break
+      case .reconnectFailed, .subscriptionFailed: break
       case .registrationFailed(let error): Diagnostics.note("\(error.description); trying again")
       }
     }

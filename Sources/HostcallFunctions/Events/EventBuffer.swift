@@ -1,0 +1,136 @@
+import HostcallLoop
+import HostcallWire
+
+/// The events that wait for one consumer, bounded: the oldest make way for new ones, and are counted.
+///
+/// The loop puts events in and never waits; the consumer takes them out in order. Thread: any.
+package final class EventBuffer: Sendable {
+  private enum Next: Sendable {
+    case event(HostcallEvent)
+    case end
+    case failed(HostcallError)
+  }
+
+  private struct Waiter {
+    let number: UInt64
+    let continuation: CheckedContinuation<Next, Never>
+  }
+
+  private struct State {
+    let mostEvents: Int
+    let mostBytes: Int
+    var events = Queue<HostcallEvent>()
+    var bytes = 0
+    /// What the next event has to tell.
+    var dropped = 0
+    var followsGap = false
+    /// What follows the events that are there; nil while more may come.
+    var ending: Next?
+    var waiters = Queue<Waiter>()
+    var lastWaiter: UInt64 = 0
+
+    mutating func take() -> Next? {
+      guard let event = events.popFirst() else { return ending }
+      bytes -= event.byteCount
+      return .event(event)
+    }
+
+    /// Makes room; what is lost is told by the event that is the oldest then, or by the next to come.
+    mutating func dropOldest() {
+      guard let oldest = events.popFirst() else { return }
+      bytes -= oldest.byteCount
+      let lost = oldest.droppedBefore + 1
+      let isTold = events.changeFirst { next in
+        next.droppedBefore += lost
+        if oldest.followsGap { next.followsGap = true }
+      }
+      if isTold { return }
+      dropped += lost
+      if oldest.followsGap { followsGap = true }
+    }
+  }
+
+  private let state: HeapLock<State>
+
+  /// A buffer of so many events and bytes of them, at least one event.
+  package init(mostEvents: Int, mostBytes: Int) {
+    state = HeapLock(State(mostEvents: max(1, mostEvents), mostBytes: mostBytes))
+  }
+
+  // MARK: The loop's side
+
+  /// An event for this consumer has come.
+  package func put(_ event: HostcallEvent) {
+    let waiter = state.withLock { state -> (Waiter, HostcallEvent)? in
+      guard state.ending == nil else { return nil }
+      var event = event
+      event.droppedBefore += state.dropped
+      if state.followsGap { event.followsGap = true }
+      state.dropped = 0
+      state.followsGap = false
+      if let waiter = state.waiters.popFirst() { return (waiter, event) }
+      state.events.append(event)
+      state.bytes += event.byteCount
+      while state.events.count > state.mostEvents || state.bytes > state.mostBytes, state.events.count > 1 {
+        state.dropOldest()
+      }
+      return nil
+    }
+    if let (waiter, event) = waiter { waiter.continuation.resume(returning: .event(event)) }
+  }
+
+  /// The daemon has dropped events of this connection, of which some may have been for this consumer.
+  package func noteDropped(_ events: Int) {
+    state.withLock { $0.dropped += events }
+  }
+
+  /// The connection was lost, and with it what was published meanwhile.
+  package func noteGap() {
+    state.withLock { $0.followsGap = true }
+  }
+
+  /// No more events come.
+  package func end(_ error: HostcallError?) {
+    let (waiters, next) = state.withLock { state -> ([Waiter], Next) in
+      let ending = state.ending ?? error.map(Next.failed) ?? .end
+      state.ending = ending
+      return (state.waiters.removeAll(), ending)
+    }
+    for waiter in waiters { waiter.continuation.resume(returning: next) }
+  }
+
+  // MARK: The consumer's side
+
+  /// The next event; nil at the end, and where the task is cancelled.
+  func next(isolation: isolated (any Actor)?) async throws(HostcallError) -> HostcallEvent? {
+    let ready = state.withLock { state in state.take() }
+    let next = if let ready { ready } else { await wait(isolation: isolation) }
+    switch next {
+    case .event(let event): return event
+    case .end: return nil
+    case .failed(let error): throw error
+    }
+  }
+
+  private func wait(isolation: isolated (any Actor)?) async -> Next {
+    let number = state.withLock { state in
+      state.lastWaiter += 1
+      return state.lastWaiter
+    }
+    return await withTaskCancellationHandler {
+      await withCheckedContinuation(isolation: isolation) { continuation in
+        let ready = state.withLock { state -> Next? in
+          if let ready = state.take() { return ready }
+          // Otherwise the handler below finds the waiter.
+          if Task.isCancelled { return .end }
+          state.waiters.append(Waiter(number: number, continuation: continuation))
+          return nil
+        }
+        if let ready { continuation.resume(returning: ready) }
+      }
+    } onCancel: {
+      let waiter = state.withLock { state in state.waiters.removeFirst { $0.number == number } }
+      waiter?.continuation.resume(returning: .end)
+    }
+  }
+}
