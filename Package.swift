@@ -79,11 +79,15 @@ let package = Package(
     .testTarget(
       name: "HostcallLoopTests", dependencies: ["HostcallLoop", "HostcallTestSupport"], swiftSettings: settings),
     .testTarget(
-      name: "HostcallFunctionsTests", dependencies: ["HostcallFunctions", "HostcallLoop", "HostcallWire"],
+      name: "HostcallFunctionsTests", dependencies: ["HostcallFunctions", "HostcallTestSupport", "HostcallWire"],
       swiftSettings: settings),
     .testTarget(
       name: "HostcallClientTests",
-      dependencies: ["HostcallClient", "HostcallClientJSON", "HostcallLoop", "HostcallWire"], swiftSettings: settings),
+      dependencies: [
+        "HostcallClient", "HostcallClientJSON", "HostcallFunctions", "HostcallLoop", "HostcallTestSupport",
+        "HostcallWire",
+      ],
+      swiftSettings: settings),
   ],
   swiftLanguageModes: [.v6]
 )

@@ -79,6 +79,7 @@ extension ClientConnection {
   private func transmitCall(_ call: OutgoingCall, _ link: ClientLink) {
     if case .ended = call.state { return }
     if call.parameters.hasStreams, let error = link.lack(of: .streams) { return call.fail(error) }
+    if call.parameters.hasDescriptors, let error = link.lack(of: .descriptors) { return call.fail(error) }
     guard let timeout = call.parameters.timeoutMilliseconds() else {
       return call.fail(HostcallError(.status(.timeout), message: "no time was left when it was to be sent"))
     }
@@ -86,13 +87,18 @@ extension ClientConnection {
     if let error = refusal(of: bytes, "the call", link) { return call.fail(error) }
     let id = nextRequestID()
     let header = call.parameters.header(request: id, timeoutMilliseconds: timeout)
-    link.append(header, name: call.function, metadata: call.parameters.metadata, payload: call.payload)
+    link.append(
+      header, name: call.function, metadata: call.parameters.metadata, payload: call.payload,
+      descriptors: call.descriptors)
+    call.descriptors = .none
     if call.parameters.flags.contains(.noReply) {
       call.end(.success(HostcallResponse(payload: [])))
     } else {
       call.state = .sent(requestID: id)
       call.payload = []
       link.requests[id] = .call(call)
+      // The end of no arguments may have been known before.
+      sendArguments(of: call)
     }
   }
 
@@ -114,12 +120,14 @@ extension ClientConnection {
   }
 
   /// RESULT has come.
-  func receiveResult(_ frame: DecodedFrame, _ link: ClientLink) throws(ProtocolViolation) {
+  func receiveResult(
+    _ frame: DecodedFrame, _ descriptors: HostcallDescriptors, _ link: ClientLink
+  ) throws(ProtocolViolation) {
     guard let request = link.requests.removeValue(forKey: frame.header.id) else {
       throw ProtocolViolation("RESULT for the request \(frame.header.id), which is not outstanding")
     }
     switch request {
-    case .call(let call): finish(call, frame)
+    case .call(let call): finish(call, frame, descriptors)
     case .register(let record): try finishRegistering(record, frame, link)
     case .unregister(_, let handle, let continuation):
       link.functions[handle] = nil
@@ -131,7 +139,7 @@ extension ClientConnection {
     }
   }
 
-  private func finish(_ call: OutgoingCall, _ frame: DecodedFrame) {
+  private func finish(_ call: OutgoingCall, _ frame: DecodedFrame, _ descriptors: HostcallDescriptors) {
     let header = frame.header
     let correlationID = header.call == 0 ? nil : header.call
     if frame.isTooLarge {
@@ -141,8 +149,13 @@ extension ClientConnection {
           message:
             "the result has \(header.bodyBytes) bytes, and this client takes \(configuration.largestFrameBytes) at "
             + "most (largestFrameBytes)"))
+    } else if descriptors.wereTruncated {
+      call.fail(
+        HostcallError(
+          .status(.overloaded), correlationID: correlationID,
+          message: "this process can have no more open files, and the result has some (raise its limit on them)"))
     } else if header.status == .ok {
-      call.end(.success(HostcallResponse(frame)))
+      call.end(.success(HostcallResponse(frame, descriptors: descriptors)))
     } else if header.status == .cancelled, case .cancelling(let error?) = call.state {
       call.fail(error)
     } else {

@@ -58,9 +58,11 @@ extension ClientConnection {
     let number = link.number
     stream.onReadable = { self.assumeIsolated { $0.readable(linkNumber: number) } }
     stream.onWritable = { self.assumeIsolated { $0.writable(linkNumber: number) } }
+    stream.acceptsDescriptors = true
     stream.startReading()
     var metadata = Metadata()
     try? metadata.set("client", to: configuration.clientName)
+    metadata["features"] = DaemonFeature.descriptors.rawValue
     link.append(
       FrameHeader(
         kind: .hello, id: FrameHeader.helloID, function: ProtocolConstants.version, aux: ProtocolConstants.version),

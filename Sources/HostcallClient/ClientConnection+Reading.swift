@@ -15,6 +15,7 @@ extension ClientConnection {
       switch link.stream.read(into: buffer) {
       case .bytes(let count):
         link.wasHeard = true
+        link.incomingDescriptors.begin(link.stream.takeReceivedDescriptors())
         take(UnsafeRawBufferPointer(rebasing: buffer[..<count]), link)
         if count < buffer.count { return }
       case .wouldBlock: return
@@ -34,6 +35,7 @@ extension ClientConnection {
         guard self.link === link else { return }
       }
       link.decoder.end()
+      try link.incomingDescriptors.end(keepsPart: link.decoder.keptBytes > 0)
     } catch {
       refuse(error, link)
     }
@@ -51,9 +53,7 @@ extension ClientConnection {
 
   private func receive(_ frame: DecodedFrame, _ link: ClientLink) throws(ProtocolViolation) {
     let header = frame.header
-    if header.flags.contains(.descriptors) {
-      throw ProtocolViolation("\(frame.kind) with descriptors nobody asked for")
-    }
+    let descriptors = try link.incomingDescriptors.take(for: frame)
     guard link.welcome != nil || frame.kind == .welcome || frame.kind == .goaway else {
       throw ProtocolViolation("\(frame.kind) before WELCOME")
     }
@@ -61,8 +61,8 @@ extension ClientConnection {
       throw ProtocolViolation("\(frame.kind) of \(header.bodyBytes) bytes")
     }
     switch frame.kind {
-    case .result: try receiveResult(frame, link)
-    case .invoke: try receiveInvoke(frame, link)
+    case .result: try receiveResult(frame, descriptors, link)
+    case .invoke: try receiveInvoke(frame, descriptors, link)
     case .cancel: receiveCancel(correlationID: header.id, header.status, link)
     case .item: try receiveItem(frame, link)
     case .credit: receiveCredit(header, link)

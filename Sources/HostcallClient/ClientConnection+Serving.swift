@@ -4,7 +4,9 @@ import HostcallWire
 // Calls that this client answers.
 extension ClientConnection {
   /// INVOKE has come: starts the handler.
-  func receiveInvoke(_ frame: DecodedFrame, _ link: ClientLink) throws(ProtocolViolation) {
+  func receiveInvoke(
+    _ frame: DecodedFrame, _ descriptors: HostcallDescriptors, _ link: ClientLink
+  ) throws(ProtocolViolation) {
     let header = frame.header
     guard let record = link.functions[header.function] else {
       throw ProtocolViolation("INVOKE with the handle \(header.function), which it never gave out")
@@ -16,9 +18,10 @@ extension ClientConnection {
     guard header.nameBytes > 0 || !NameRules.isPattern(record.name) else {
       throw ProtocolViolation("INVOKE of the pattern \(record.name) without a name")
     }
+    if descriptors.wereTruncated { return refuseDescriptors(header, link) }
     let streams = ServedStreams(header, window: configuration.itemWindow)
     let request = HostcallRequest(
-      frame, registeredName: record.name, streams: streams,
+      frame, registeredName: record.name, descriptors: descriptors, streams: streams,
       port: ServedCallPort(correlationID: header.id, linkNumber: link.number, connection: self),
       largestItemBytes: link.largestOutgoingBytes)
     let invocation = HostcallInvocation(request: request, linkNumber: link.number, connection: self)
@@ -35,6 +38,11 @@ extension ClientConnection {
       + "and the call has \(header.bodyBytes)"
     let refusal = Completion(correlationID: header.id, status: .bufferTooSmall, reply: HostcallReply(text))
     write(refusal, link)
+  }
+
+  private func refuseDescriptors(_ header: FrameHeader, _ link: ClientLink) {
+    let text = "the worker can have no more open files (raise its limit on them)"
+    write(Completion(correlationID: header.id, status: .failed, reply: HostcallReply(text)), link)
   }
 
   /// Runs a handler as a task off the loop, with the context that calls inside inherit.
@@ -78,7 +86,12 @@ extension ClientConnection {
   }
 
   private func write(_ completion: Completion, _ link: ClientLink) {
-    link.append(completion.header, metadata: completion.metadata, payload: completion.payload)
+    if !completion.descriptors.isEmpty, let error = link.lack(of: .descriptors) {
+      return write(Completion(refused: completion.correlationID, error.message), link)
+    }
+    link.append(
+      completion.header, metadata: completion.metadata, payload: completion.payload,
+      descriptors: completion.descriptors)
   }
 
   /// CANCEL has come: the call has ended, and its handler is asked to stop.

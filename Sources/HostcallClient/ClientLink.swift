@@ -36,6 +36,7 @@ final class ClientLink {
   let number: UInt64
   let stream: SocketStream
   var decoder: FrameDecoder
+  var incomingDescriptors = IncomingDescriptors()
   /// What the daemon said; nil until it did.
   var welcome: Welcome?
   /// When it did.
@@ -73,7 +74,8 @@ final class ClientLink {
 
   /// Writes one frame into the output; it leaves with the next flush.
   func append(
-    _ header: FrameHeader, name: String = "", metadata: Metadata = [:], payload: ArraySlice<UInt8> = []
+    _ header: FrameHeader, name: String = "", metadata: Metadata = [:], payload: ArraySlice<UInt8> = [],
+    descriptors: HostcallDescriptors = .none
   ) {
     var header = header
     var encodedMetadata: [UInt8] = []
@@ -82,7 +84,7 @@ final class ClientLink {
     header.nameBytes = UInt16(nameBytes)
     header.metadataBytes = UInt16(encodedMetadata.count)
     header.bodyBytes = UInt32(nameBytes + encodedMetadata.count + payload.count)
-    stream.output.appendFrame(byteCount: header.frameBytes) { frame in
+    func fill(_ frame: UnsafeMutableRawBufferPointer) {
       guard let start = frame.baseAddress else { return }
       header.store(to: start)
       var position = FrameHeader.byteCount
@@ -94,6 +96,11 @@ final class ClientLink {
       put(name.utf8, count: nameBytes)
       put(encodedMetadata, count: encodedMetadata.count)
       put(payload, count: payload.count)
+    }
+    if let passed = descriptors.passed {
+      stream.appendFrame(byteCount: header.frameBytes, descriptors: passed, fill)
+    } else {
+      stream.output.appendFrame(byteCount: header.frameBytes, fill)
     }
     needsFlush = true
   }

@@ -5,6 +5,7 @@ import HostcallWire
 enum DaemonFeature: String {
   case streams
   case events
+  case descriptors
 }
 
 extension ClientLink {

@@ -14,16 +14,18 @@ extension HostcallClient {
   ///   - timeout: how long it may take in all, rounded up to milliseconds; nil for the daemon's default (30 seconds).
   ///   - options: `.wait` for a worker to come, `.idempotent`.
   ///   - metadata: goes to the worker. Keys that begin with `hostcall-` are refused.
+  ///   - descriptors: open files that the worker gets too, at most 16. They are duplicated before this returns or waits,
+  ///     and stay the caller's.
   /// - Throws: ``HostcallError`` with the status and who chose it; `connectionLost` at once if the connection ends.
   @discardableResult
   public func call(
     _ function: String, _ payload: some HostcallPayload = [UInt8](), encoding: PayloadEncoding? = nil,
-    timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:]
+    timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:], descriptors: [Int32] = []
   ) async throws(HostcallError) -> HostcallResponse {
-    let parameters = try CallParameters(
-      function: function, encoding: encoding ?? payload.payloadEncoding, timeout: timeout, options: options,
-      metadata: metadata, wantsReply: true)
-    return try await run(OutgoingCall(parameters, payload: payload.payloadBytes))
+    try await run(
+      OutgoingCall(
+        function, payload, encoding: encoding, timeout: timeout, options: options, metadata: metadata,
+        descriptors: descriptors))
   }
 
   /// Calls a host function and wants no answer, whatever happens (protocol section 5, NO_REPLY).
@@ -32,12 +34,12 @@ extension HostcallClient {
   /// - Throws: ``HostcallError`` where it could not be sent.
   public func send(
     _ function: String, _ payload: some HostcallPayload = [UInt8](), encoding: PayloadEncoding? = nil,
-    timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:]
+    timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:], descriptors: [Int32] = []
   ) async throws(HostcallError) {
-    let parameters = try CallParameters(
-      function: function, encoding: encoding ?? payload.payloadEncoding, timeout: timeout, options: options,
-      metadata: metadata, wantsReply: false)
-    _ = try await run(OutgoingCall(parameters, payload: payload.payloadBytes))
+    _ = try await run(
+      OutgoingCall(
+        function, payload, encoding: encoding, timeout: timeout, options: options, metadata: metadata,
+        descriptors: descriptors, wantsReply: false))
   }
 
   /// Begins a call, with the task that sends its arguments if it has any, and waits for its outcome.

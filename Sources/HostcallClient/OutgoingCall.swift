@@ -1,4 +1,5 @@
 import HostcallFunctions
+import HostcallWire
 
 /// A call on its way: what was asked for, and what becomes of it.
 ///
@@ -31,12 +32,31 @@ final class OutgoingCall: @unchecked Sendable {
   var state = State.new
   /// Let go of once it is written.
   var payload: ArraySlice<UInt8>
+  /// Handed to the socket once it is written.
+  var descriptors: HostcallDescriptors
   private var whenEnded: ((Outcome) -> Void)?
 
+  /// A call as a user asks for it; descriptors are duplicated, and only the call holds the duplicates.
+  ///
+  /// Errors: `invalidArgument` where no daemon would take it.
+  convenience init(
+    _ function: String, _ payload: some HostcallPayload, encoding: PayloadEncoding?, timeout: Duration?,
+    options: CallOptions, metadata: Metadata, descriptors: [Int32], wantsReply: Bool = true,
+    hasArguments: Bool = false, window: Int? = nil
+  ) throws(HostcallError) {
+    let descriptors = try HostcallDescriptors(duplicating: descriptors, for: function)
+    let parameters = try CallParameters(
+      function: function, encoding: encoding ?? payload.payloadEncoding, timeout: timeout, options: options,
+      metadata: metadata, wantsReply: wantsReply, descriptors: descriptors, hasArguments: hasArguments,
+      window: window.map(ItemWindow.clamped) ?? 0)
+    self.init(parameters, payload: payload.payloadBytes, descriptors: descriptors)
+  }
+
   /// A call that has not begun.
-  init(_ parameters: CallParameters, payload: ArraySlice<UInt8>) {
+  init(_ parameters: CallParameters, payload: ArraySlice<UInt8>, descriptors: HostcallDescriptors = .none) {
     self.parameters = parameters
     self.payload = payload
+    self.descriptors = descriptors
     items = parameters.window > 0 ? ItemReceiver(window: parameters.window, credit: parameters.window) : nil
     arguments = parameters.flags.has(.open) ? ItemSender(credit: 0) : nil
   }
@@ -55,6 +75,7 @@ final class OutgoingCall: @unchecked Sendable {
     self.whenEnded = nil
     state = .ended
     payload = []
+    descriptors = .none
     endStreams(outcome)
     whenEnded(outcome)
   }

@@ -14,9 +14,11 @@ package struct CallParameters: Sendable {
   package let window: Int
 
   /// Throws `invalidArgument` where no daemon would take it.
+  ///
+  /// - Parameter descriptors: are counted, not kept.
   package init(
     function: String, encoding: PayloadEncoding, timeout: Duration?, options: CallOptions, metadata: Metadata,
-    wantsReply: Bool, hasArguments: Bool = false, window: Int = 0
+    wantsReply: Bool, descriptors: HostcallDescriptors = .none, hasArguments: Bool = false, window: Int = 0
   ) throws(HostcallError) {
     var function = function
     function.makeContiguousUTF8()
@@ -27,11 +29,20 @@ package struct CallParameters: Sendable {
     if options.contains(.idempotent) { flags.insert(.idempotent) }
     if !wantsReply { flags.insert(.noReply) }
     if hasArguments { flags.insert(.open) }
+    if !descriptors.isEmpty { flags.insert(.descriptors) }
     self.window = window
     self.flags = flags
     let context = HostcallContext.current
     isInsideHandler = context?.correlationID != nil
-    self.metadata = Self.inherit(metadata, from: context)
+    guard descriptors.isEmpty || metadata[Metadata.descriptorsKey] == nil else {
+      throw HostcallError(
+        .invalidArgument, function: function, message: "the metadata key descriptors says how many of them there are")
+    }
+    do throws(MetadataError) {
+      self.metadata = Self.inherit(try metadata.counting(descriptors), from: context)
+    } catch {
+      throw HostcallError(.invalidArgument, function: function, message: error.reason)
+    }
     let own = timeout.map { ContinuousClock.now + $0 }
     deadline = if let own, let inherited = context?.deadline { min(own, inherited) } else { own ?? context?.deadline }
     try check()
@@ -70,6 +81,9 @@ package struct CallParameters: Sendable {
 
   /// Whether it needs the feature `streams`.
   package var hasStreams: Bool { window > 0 || flags.has(.open) }
+
+  /// Whether it needs the feature `descriptors`.
+  package var hasDescriptors: Bool { flags.has(.descriptors) }
 
   /// CALL's header.
   package func header(request: UInt64, timeoutMilliseconds: UInt32) -> FrameHeader {

@@ -7,21 +7,42 @@ package struct Completion: Sendable {
   package let encoding: PayloadEncoding
   package let metadata: Metadata
   package let payload: ArraySlice<UInt8>
+  package let descriptors: HostcallDescriptors
 
   /// A completion of which everything that a worker may not send has been taken away.
   package init(correlationID: UInt64, status: Status, reply: HostcallReply) {
-    self.correlationID = correlationID
-    metadata = reply.metadata.withoutReservedKeys
+    let descriptors = reply.descriptors.handedOver()
+    let metadata = reply.metadata.withoutReservedKeys
+    let counting = try? metadata.counting(descriptors)
     let bytes = metadata.encodedBytes + reply.payload.count
     if !reply.encoding.isAssigned || bytes > Int(UInt32.max) {
-      self.status = .failed
-      encoding = .raw
-      payload = "the handler's reply cannot be sent: encoding \(reply.encoding), \(bytes) bytes".payloadBytes
+      self.init(refused: correlationID, "encoding \(reply.encoding), \(bytes) bytes", metadata)
+    } else if let counting {
+      self.init(
+        correlationID: correlationID, status: status.isAllowedInCompletion && status.isAssigned ? status : .failed,
+        encoding: reply.encoding, metadata: counting, payload: reply.payload, descriptors: descriptors)
     } else {
-      self.status = status.isAllowedInCompletion && status.isAssigned ? status : .failed
-      encoding = reply.encoding
-      payload = reply.payload
+      self.init(refused: correlationID, "its metadata leaves no room for the number of descriptors", metadata)
     }
+  }
+
+  /// What is sent in place of a reply that cannot be.
+  package init(refused correlationID: UInt64, _ reason: String, _ metadata: Metadata = [:]) {
+    self.init(
+      correlationID: correlationID, status: .failed, encoding: .raw, metadata: metadata,
+      payload: "the handler's reply cannot be sent: \(reason)".payloadBytes, descriptors: .none)
+  }
+
+  private init(
+    correlationID: UInt64, status: Status, encoding: PayloadEncoding, metadata: Metadata, payload: ArraySlice<UInt8>,
+    descriptors: HostcallDescriptors
+  ) {
+    self.correlationID = correlationID
+    self.status = status
+    self.encoding = encoding
+    self.metadata = metadata
+    self.payload = payload
+    self.descriptors = descriptors
   }
 
   /// What a failure comes to; OK is not one.
@@ -43,6 +64,8 @@ package struct Completion: Sendable {
 
   /// COMPLETE as it goes over the wire.
   package var header: FrameHeader {
-    FrameHeader(kind: .complete, encoding: encoding, status: status, id: correlationID)
+    FrameHeader(
+      kind: .complete, flags: descriptors.isEmpty ? [] : .descriptors, encoding: encoding, status: status,
+      id: correlationID)
   }
 }

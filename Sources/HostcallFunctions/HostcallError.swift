@@ -95,7 +95,7 @@ extension HostcallError {
       .status(header.status), origin: header.flags.contains(.fromWorker) ? .worker : .daemon, function: function,
       correlationID: header.call == 0 ? nil : header.call,
       message: PayloadText.text(payload[...], encoding: header.encoding), payload: payload, encoding: header.encoding,
-      metadata: Metadata(decoding: result.metadata))
+      metadata: Metadata(of: result))
   }
 }
 

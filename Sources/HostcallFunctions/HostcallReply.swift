@@ -8,14 +8,19 @@ public struct HostcallReply: Sendable, Equatable {
   public var encoding: PayloadEncoding
   /// What goes to the caller beside the result. Keys that begin with `hostcall-` are the daemon's and are left out.
   public var metadata: Metadata
+  /// Open files that go to the caller with the result: sending it takes them out of here. What the request brought may be
+  /// sent back as it is.
+  public var descriptors: HostcallDescriptors
 
   /// A reply; without arguments an empty one.
   public init(
-    _ payload: some HostcallPayload = [UInt8](), encoding: PayloadEncoding? = nil, metadata: Metadata = [:]
+    _ payload: some HostcallPayload = [UInt8](), encoding: PayloadEncoding? = nil, metadata: Metadata = [:],
+    descriptors: HostcallDescriptors = .none
   ) {
     self.payload = payload.payloadBytes
     self.encoding = encoding ?? payload.payloadEncoding
     self.metadata = metadata
+    self.descriptors = descriptors
   }
 }
 

@@ -16,6 +16,8 @@ public struct HostcallRequest: Sendable {
   public let deadline: ContinuousClock.Instant
   /// Whether the call may have been sent to a worker before, and may be again.
   public let isIdempotent: Bool
+  /// Open files that came with the call; closed with the last copy of the request, unless they are taken.
+  public let descriptors: HostcallDescriptors
   /// The argument items that the caller sends behind the payload; none of most calls.
   public let arguments: HostcallArguments
   /// Where result items go, if the caller takes any.
@@ -25,7 +27,7 @@ public struct HostcallRequest: Sendable {
   public init(
     function: String, payload: [UInt8] = [], encoding: PayloadEncoding = .raw, metadata: Metadata = [:],
     correlationID: UInt64 = 1, deadline: ContinuousClock.Instant = .now + .seconds(30), isIdempotent: Bool = false,
-    arguments: [HostcallItem] = []
+    descriptors: HostcallDescriptors = .none, arguments: [HostcallItem] = []
   ) {
     self.function = function
     self.payload = payload
@@ -34,6 +36,7 @@ public struct HostcallRequest: Sendable {
     self.correlationID = correlationID
     self.deadline = deadline
     self.isIdempotent = isIdempotent
+    self.descriptors = descriptors
     self.arguments = HostcallArguments(items: ItemReceiver(arguments), port: nil)
     results = HostcallResults(
       function: function, correlationID: correlationID, largestItemBytes: 0, items: nil, port: nil)
@@ -43,19 +46,22 @@ public struct HostcallRequest: Sendable {
   ///
   /// - Parameters:
   ///   - registeredName: what the worker has registered.
+  ///   - descriptors: what has come with it.
   ///   - streams: what `port` sends and receives for it.
   ///   - largestItemBytes: of a result item.
   package init(
-    _ invoke: DecodedFrame, registeredName: String, streams: ServedStreams, port: any CallPort, largestItemBytes: Int
+    _ invoke: DecodedFrame, registeredName: String, descriptors: HostcallDescriptors, streams: ServedStreams,
+    port: any CallPort, largestItemBytes: Int
   ) {
     let header = invoke.header
     function = header.nameBytes > 0 ? String(decoding: invoke.name, as: UTF8.self) : registeredName
     payload = Array(invoke.payload)
     encoding = header.encoding
-    metadata = Metadata(decoding: invoke.metadata)
+    metadata = Metadata(of: invoke)
     correlationID = header.id
     deadline = .now + .milliseconds(Int64(header.timeoutMilliseconds))
     isIdempotent = header.flags.contains(.idempotent)
+    self.descriptors = descriptors
     arguments = HostcallArguments(items: streams.arguments ?? .none, port: port)
     results = HostcallResults(
       function: function, correlationID: correlationID, largestItemBytes: largestItemBytes, items: streams.results,

@@ -40,6 +40,7 @@ extension ServerCore {
 
   /// Arguments of a call are to be handed to the bridge.
   func sendArguments(of call: LocalCall) {
+    defer { settle() }
     guard host.calls[call.request] != nil, !call.wasCancelled else { return }
     for item in call.arguments?.takePending() ?? [] {
       guard item.payload.count <= configuration.limits.frameBytes else {
@@ -50,7 +51,6 @@ extension ServerCore {
       }
       submit(item, id: call.request)
     }
-    settle()
   }
 
   /// Results of a call that this process answers are to be handed to the bridge.

@@ -106,7 +106,8 @@ extension ServerCore {
     submit(
       FrameEncoder.encode(header, name: function, metadata: call.parameters.metadata, payload: call.payload),
       from: host.peer)
-    settle()
+    // The end of no arguments may have been known before.
+    sendArguments(of: call)
   }
 
   func cancel(_ call: LocalCall, because reason: HostcallError? = nil) {
@@ -178,7 +179,7 @@ extension ServerCore {
         returning: isTaken ? .success(frame.header.aux) : .failure(HostcallError(frame, function: name)))
     } else if let call = host.calls.removeValue(forKey: frame.header.id) {
       if frame.header.status == .ok {
-        call.end(.success(HostcallResponse(frame)))
+        call.end(.success(HostcallResponse(frame, descriptors: .none)))
       } else if frame.header.status == .cancelled, let reason = call.cancelReason {
         call.end(.failure(reason.about(call.parameters.function)))
       } else {
@@ -194,7 +195,7 @@ extension ServerCore {
     }
     let streams = ServedStreams(frame.header, window: configuration.itemWindow)
     let request = HostcallRequest(
-      frame, registeredName: registration.name, streams: streams,
+      frame, registeredName: registration.name, descriptors: .none, streams: streams,
       port: LocalServedPort(correlationID: frame.header.id, core: self),
       largestItemBytes: configuration.limits.frameBytes)
     let handler = registration.handler

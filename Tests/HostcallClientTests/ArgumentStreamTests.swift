@@ -81,6 +81,24 @@ struct CountedElements: AsyncSequence, Sendable {
     #expect(try await response.text == "0")
   }
 
+  @Test func anEndThatIsKnownBeforeTheCallIsSentFollowsIt() async throws {
+    let (client, peer) = try await daemon.connect()
+    let connection = client.connection
+    let parameters = try CallParameters(
+      function: "sum", encoding: .raw, timeout: nil, options: [], metadata: [:], wantsReply: true, hasArguments: true)
+    let call = OutgoingCall(parameters, payload: [])
+    await ArgumentFeed.run(
+      CountedElements(count: 0), into: try #require(call.arguments),
+      by: OutgoingCallPort(call: call, connection: connection), function: "sum")
+    async let outcome = withCheckedContinuation { continuation in
+      connection.enter { $0.begin(call) { continuation.resume(returning: $0) } }
+    }
+    let sent = try await peer.expect(.call)
+    #expect(try await peer.expect(.item).header.flags == .last)
+    peer.answer(sent, "0")
+    #expect(try await outcome.get().text == "0")
+  }
+
   @Test func thousandsOfArgumentsAndResultsAtOnce() async throws {
     let (client, peer) = try await daemon.connect()
     let stream = client.stream("double", arguments: CountedElements(count: 5_000))

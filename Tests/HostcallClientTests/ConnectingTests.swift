@@ -14,7 +14,7 @@ import Testing
     let hello = try await peer.expect(.hello)
     #expect(hello.header.function == 1)
     #expect(hello.header.aux == 1)
-    #expect(hello.metadata == ["client": "tests/1"])
+    #expect(hello.metadata == ["client": "tests/1", "features": "descriptors"])
     peer.welcome(largestBodyBytes: 5_000, instance: "abc")
     let client = try await pending
     let information = try #require(await client.serverInformation)

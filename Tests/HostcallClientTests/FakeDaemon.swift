@@ -1,9 +1,10 @@
 import Glibc
-import HostcallLoop
+import HostcallFunctions
 import HostcallWire
 import Testing
 
 @testable import HostcallClient
+@testable import HostcallLoop
 
 /// What a test expected and did not get.
 struct Unexpected: Error, CustomStringConvertible {
@@ -122,13 +123,15 @@ struct ReceivedFrame: Sendable {
   let name: String
   let metadata: Metadata
   let payload: [UInt8]
+  let descriptors: HostcallDescriptors
 
-  init(_ frame: DecodedFrame) {
+  init(_ frame: DecodedFrame, _ descriptors: HostcallDescriptors) {
     header = frame.header
     kind = frame.kind
     name = String(decoding: frame.name, as: UTF8.self)
     metadata = Metadata(decoding: frame.metadata)
     payload = Array(frame.payload)
+    self.descriptors = descriptors
   }
 
   var text: String { String(decoding: payload, as: UTF8.self) }
@@ -159,18 +162,41 @@ final class FakePeer: Sendable {
 
   private static func readAll(_ descriptor: Int32, into frames: Mailbox<ReceivedFrame>) {
     var decoder = FrameDecoder(direction: .toDaemon, largestBodyBytes: .max)
+    var descriptors = IncomingDescriptors()
     withUnsafeTemporaryAllocation(byteCount: 65_536, alignment: 16) { buffer in
       while true {
-        let count = read(descriptor, buffer.baseAddress, buffer.count)
+        let (count, batch) = receive(descriptor, buffer)
         guard count > 0 else { return }
+        descriptors.begin(batch)
         decoder.begin(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         do throws(ProtocolViolation) {
-          while let frame = try decoder.next() { frames.put(ReceivedFrame(frame)) }
+          while let frame = try decoder.next() { frames.put(ReceivedFrame(frame, try descriptors.take(for: frame))) }
+          decoder.end()
+          try descriptors.end(keepsPart: decoder.keptBytes > 0)
         } catch {
           Issue.record("the client broke the protocol: \(error)")
           return
         }
-        decoder.end()
+      }
+    }
+  }
+
+  private static func receive(
+    _ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer
+  ) -> (Int, PassedDescriptors?) {
+    ControlMessage.withRoom { control in
+      var piece = iovec(iov_base: buffer.baseAddress, iov_len: buffer.count)
+      return withUnsafeMutablePointer(to: &piece) { piece in
+        var message = msghdr()
+        message.msg_iov = piece
+        message.msg_iovlen = 1
+        message.msg_control = control.baseAddress
+        message.msg_controllen = control.count
+        let count = recvmsg(descriptor, &message, Int32(MSG_CMSG_CLOEXEC))
+        guard count > 0, message.msg_controllen > 0 else { return (count, nil) }
+        let numbers = ControlMessage.descriptors(
+          in: UnsafeRawBufferPointer(rebasing: control[..<message.msg_controllen]))
+        return (count, PassedDescriptors(takingOver: numbers))
       }
     }
   }
@@ -198,6 +224,24 @@ final class FakePeer: Sendable {
       guard sent > 0 else { return }
       position += sent
     }
+  }
+
+  /// Sends bytes as they are, descriptors with the first of them.
+  func send(_ bytes: [UInt8], descriptors: [Int32]) {
+    let sent = ControlMessage.with(descriptors) { control in
+      bytes.withUnsafeBytes { bytes in
+        var piece = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
+        return withUnsafeMutablePointer(to: &piece) { piece in
+          var message = msghdr()
+          message.msg_iov = piece
+          message.msg_iovlen = 1
+          message.msg_control = control.baseAddress
+          message.msg_controllen = control.count
+          return sendmsg(descriptor.number, &message, Int32(MSG_NOSIGNAL))
+        }
+      }
+    }
+    if sent > 0 { send(Array(bytes[sent...])) }
   }
 
   func send(_ header: FrameHeader, name: String = "", metadata: Metadata = [:], payload: [UInt8] = []) {

@@ -143,7 +143,10 @@ import Testing
     ("a CALL", FrameEncoder.encode(FrameHeader(kind: .call, id: 1), name: "f")),
     ("an ITEM", FrameEncoder.encode(FrameHeader(kind: .item, id: 1 << 63 | 4_711))),
     ("an EVENT", FrameEncoder.encode(FrameHeader(kind: .event, id: 1), name: "f")),
-    ("descriptors", FrameEncoder.encode(FrameHeader(kind: .result, flags: .descriptors, id: 1))),
+    (
+      "descriptors",
+      FrameEncoder.encode(FrameHeader(kind: .result, flags: .descriptors, id: 1), metadata: ["descriptors": "1"])
+    ),
     ("a reserved status", FrameEncoder.encode(FrameHeader(kind: .goaway, status: Status(rawValue: 50)))),
     (
       "an INVOKE twice",
