@@ -93,10 +93,14 @@ public struct HostcallDescriptors: Sendable, Equatable {
   /// Nil where there is none, or it was taken before.
   public func take(_ place: Int = 0) -> Int32? { passed?.take(at: place) }
 
+  /// Closes those that nobody has taken, soon, and not only with the last copy.
+  public func closeAll() { _ = handedOver() }
+
   /// Lends the descriptors that nobody has taken, in order; they are open for as long as `body` runs and nobody takes
   /// one.
-  public func withNumbers<Result, Failure: Error>(_ body: ([Int32]) throws(Failure) -> Result) throws(Failure) -> Result
-  {
+  public func withNumbers<Result: ~Copyable, Failure: Error>(
+    _ body: ([Int32]) throws(Failure) -> Result
+  ) throws(Failure) -> Result {
     defer { withExtendedLifetime(passed) {} }
     return try body(passed?.numbers ?? [])
   }

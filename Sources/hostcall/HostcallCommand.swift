@@ -20,7 +20,8 @@ struct HostcallCommand: AsyncParsableCommand {
       """,
     version: "hostcall \(HostcallVersion.current)",
     subcommands: [
-      CallCommand.self, ServeCommand.self, FunctionsCommand.self, PeersCommand.self, CallsCommand.self,
+      CallCommand.self, ServeCommand.self, PublishCommand.self, WatchCommand.self, FunctionsCommand.self,
+      PeersCommand.self, CallsCommand.self,
       InfoCommand.self, StatsCommand.self, PingCommand.self,
     ])
 }

@@ -51,10 +51,32 @@ struct ArgumentTests {
     #expect(call.name == "token.fetch")
     #expect(call.payload == "-")
     #expect(call.timeout == .seconds(2))
-    #expect(call.encoding == .json)
-    #expect(call.meta.map(\.key) == ["a", "b"])
+    #expect(call.sent.encoding == .json)
+    #expect(call.sent.meta.map(\.key) == ["a", "b"])
     #expect(call.wait && call.idempotent && call.noReply)
     #expect(call.connection.socket == "/s")
+  }
+
+  @Test func callTakesStreamsAndFiles() async throws {
+    let call = try await CallCommand.asyncParse([
+      "log.tail", "--stream", "--raw", "--items", "@lines", "--fd", "/a", "--fd", "/b",
+    ])
+    #expect(call.stream && call.raw)
+    #expect(call.items.flatMap(ItemSource.init) == .file("lines"))
+    #expect(call.fd == ["/a", "/b"])
+    #expect(ItemSource("-") == .standardInput)
+  }
+
+  @Test func publishAndWatchTakeTheirArguments() async throws {
+    let publish = try await PublishCommand.asyncParse(["door.opened", "front", "--encoding", "json", "--meta", "a=1"])
+    #expect(publish.name == "door.opened")
+    #expect(publish.payload == "front")
+    #expect(publish.sent.encoding == .json)
+    #expect(!publish.json)
+    let watch = try await WatchCommand.asyncParse(["door.*", "--json", "--count", "3"])
+    #expect(watch.pattern == "door.*")
+    #expect(watch.json)
+    #expect(watch.count == 3)
   }
 
   @Test func serveTakesEverythingAfterTheTerminatorAsTheCommand() async throws {
@@ -73,7 +95,11 @@ struct ArgumentTests {
     ["call", "a", "--meta", "x"], ["call", "a", "--encoding", "xml"], ["call", "a", "--socket", ""], ["serve", "a"],
     ["serve", "a", "cat"], ["serve", "a", "--"], ["serve", "a b", "--", "cat"], ["serve", "a.*.b", "--", "cat"],
     ["serve", "a", "--concurrency", "0", "--", "cat"], ["serve", "a", "--mode", "x", "--", "cat"],
-    ["serve", "a", "--grace", "0s", "--", "cat"], ["ping", "--count", "0"], ["functions", "x"], ["frobnicate"],
+    ["serve", "a", "--grace", "0s", "--", "cat"], ["call", "a", "--raw"], ["call", "a", "--stream", "--no-reply"],
+    ["call", "a", "--items", "-", "--no-reply"], ["call", "a", "--items", "x"], ["call", "a", "--items", "@"],
+    ["call", "a", "-", "--items", "-"], ["call", "a"] + Array(repeating: ["--fd", "/dev/null"], count: 17).joined(),
+    ["publish"], ["publish", "a.*"], ["publish", "a", "--meta", "x"], ["publish", "a", "b", "c"], ["watch"],
+    ["watch", "a b"], ["watch", "a", "--count", "0"], ["ping", "--count", "0"], ["functions", "x"], ["frobnicate"],
   ])
   func argumentsThatCannotBeAreUsageErrors(_ arguments: [String]) async throws {
     let error = try await #require(throws: (any Error).self) {
@@ -88,6 +114,6 @@ struct ArgumentTests {
       let help = command.helpMessage(columns: 80)
       #expect(help.contains("Example:\n  hostcall "), "\(help)")
     }
-    #expect(commands.count == 9)
+    #expect(commands.count == 11)
   }
 }

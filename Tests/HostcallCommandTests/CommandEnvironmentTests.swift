@@ -1,3 +1,4 @@
+import Glibc
 import HostcallFunctions
 import HostcallWire
 import Testing
@@ -42,6 +43,15 @@ struct CommandEnvironmentTests {
     #expect(entries.contains("HOSTCALL_SOCKET=/run/s"))
     #expect(Set(entries.map { $0.prefix { $0 != "=" } }).count == entries.count)
     #expect(!entries.contains { $0.hasPrefix("HOSTCALL_META_OLD") })
+  }
+
+  @Test func passedFilesAreCountedAndThoseOfAnOuterCallAreNot() throws {
+    let descriptors = try HostcallDescriptors(duplicating: [STDERR_FILENO, STDERR_FILENO])
+    #expect(variables(HostcallRequest(function: "f", descriptors: descriptors))["HOSTCALL_FDS"] == "2")
+    let entries = CommandEnvironment.entries(
+      for: HostcallRequest(function: "f"), socketPath: "/run/s", inherited: ["HOSTCALL_FDS=3", "HOSTCALL_FDSX=4"])
+    #expect(!entries.contains { $0.hasPrefix("HOSTCALL_FDS=") })
+    #expect(entries.contains("HOSTCALL_FDSX=4"))
   }
 
   @Test func theTailOfErrorsIsTrimmedText() {

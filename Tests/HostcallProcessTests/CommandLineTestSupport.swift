@@ -32,6 +32,15 @@ final class StartedCommand {
       output: folder.file("output"), errors: folder.file("errors"))
   }
 
+  /// A shell script instead, in which `$HOSTCALL` is the command.
+  init(_ daemon: DaemonProcess, shell script: String) throws {
+    child = try ChildProcess(
+      "/bin/sh", ["-c", script],
+      environment: [
+        "HOSTCALL_SOCKET": daemon.socketPath, "HOSTCALL": "\(ChildProcess.productsFolder)/hostcall",
+      ], output: folder.file("output"), errors: folder.file("errors"))
+  }
+
   /// What it has written to standard output so far.
   var output: String {
     String(decoding: FileManager.default.contents(atPath: folder.file("output")) ?? Data(), as: UTF8.self)

@@ -77,7 +77,10 @@ struct CommandLineTests {
   @Test func aDaemonThatIsNotThereIs2InOneLine() throws {
     let daemon = try DaemonProcess()
     let missing = daemon.folder + "/none"
-    for arguments in [["call", "x"], ["serve", "x", "--", "cat"], ["functions"], ["info", "--json"], ["ping"]] {
+    for arguments in [
+      ["call", "x"], ["serve", "x", "--", "cat"], ["publish", "x"], ["watch", "x"], ["functions"], ["info", "--json"],
+      ["ping"],
+    ] {
       let subcommand = arguments[0]
       let outcome = try daemon.hostcall([subcommand, "--socket", missing] + arguments.dropFirst())
       #expect(outcome.status == 2, "\(subcommand)")
@@ -201,7 +204,7 @@ struct CommandLineTests {
     let daemon = try DaemonProcess()
     daemon.stop()
     #expect(try daemon.hostcall(["--version"]).text == "hostcall \(HostcallVersion.current)\n")
-    for subcommand in ["call", "serve", "functions", "peers", "calls", "info", "stats", "ping"] {
+    for subcommand in ["call", "serve", "publish", "watch", "functions", "peers", "calls", "info", "stats", "ping"] {
       let outcome = try daemon.hostcall([subcommand, "--help"])
       #expect(outcome.status == 0)
       #expect(outcome.text.contains("Example:"), "\(subcommand)")

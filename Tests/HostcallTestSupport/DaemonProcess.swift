@@ -11,11 +11,16 @@ package final class DaemonProcess {
     package var text: String { String(decoding: output, as: UTF8.self) }
   }
 
-  private let temporary = TemporaryFolder()
+  private let temporary: TemporaryFolder
   private let child: ChildProcess
 
   /// Starts it and returns when it answers.
-  package init(arguments: [String] = [], configuration: String? = nil) throws {
+  ///
+  /// - Parameter folder: where its socket is, such as that of one before it.
+  package init(
+    in folder: TemporaryFolder = TemporaryFolder(), arguments: [String] = [], configuration: String? = nil
+  ) throws {
+    temporary = folder
     var arguments = ["--socket", temporary.file("s")] + arguments
     if let configuration {
       let file = temporary.file("hostcalld.toml")

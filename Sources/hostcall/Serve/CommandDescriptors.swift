@@ -23,6 +23,28 @@ extension Descriptor? {
   }
 }
 
+/// Duplicates of descriptors, with numbers from a certain one on, that no command inherits by itself.
+struct PassedCopies: ~Copyable {
+  private(set) var numbers: [Int32] = []
+
+  /// Errors: no descriptor is free.
+  init(of originals: [Int32], above lowest: Int32) throws(LoopError) {
+    for original in originals {
+      let copy = fcntl(original, F_DUPFD_CLOEXEC, lowest)
+      guard copy >= 0 else {
+        throw LoopError(
+          attempted: "pass descriptors to a command", code: errno,
+          advice: "is the limit on open files (ulimit -n) met?")
+      }
+      numbers.append(copy)
+    }
+  }
+
+  deinit {
+    for number in numbers { close(number) }
+  }
+}
+
 /// A pipe of which no command inherits an end by itself.
 struct CommandPipe: ~Copyable {
   var readEnd: Descriptor

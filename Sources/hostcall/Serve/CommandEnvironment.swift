@@ -5,6 +5,8 @@ import HostcallClient
 enum CommandEnvironment {
   /// Before the names of metadata.
   static let metadataPrefix = "HOSTCALL_META_"
+  /// How many descriptors the command has got, from 3 on.
+  static let descriptorsName = "HOSTCALL_FDS"
 
   /// The environment of this process, as `NAME=value`, read once.
   static let inherited: [String] = {
@@ -19,12 +21,12 @@ enum CommandEnvironment {
 
   /// The environment of the command for one call, as `NAME=value`.
   ///
-  /// Of what is inherited, the metadata of a call that `hostcall serve` itself may be part of is left out.
+  /// Of what is inherited, what describes a call that `hostcall serve` itself may be part of is left out.
   static func entries(for request: HostcallRequest, socketPath: String, inherited: [String]) -> [String] {
     let variables = variables(for: request, socketPath: socketPath)
     let kept = inherited.filter { entry in
       let name = entry.prefix { $0 != "=" }
-      return !name.hasPrefix(metadataPrefix) && variables[String(name)] == nil
+      return !name.hasPrefix(metadataPrefix) && name != descriptorsName && variables[String(name)] == nil
     }
     return kept + variables.map { "\($0.key)=\($0.value)" }
   }
@@ -38,6 +40,7 @@ enum CommandEnvironment {
     variables["HOSTCALL_TIMEOUT_MS"] = "\(Int64(max(1, request.timeLeft / .milliseconds(1))))"
     variables["HOSTCALL_ENCODING"] = "\(request.encoding)"
     variables["HOSTCALL_SOCKET"] = socketPath
+    if !request.descriptors.isEmpty { variables[descriptorsName] = "\(request.descriptors.count)" }
     return variables
   }
 

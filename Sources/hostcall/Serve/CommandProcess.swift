@@ -12,17 +12,23 @@ struct CommandProcess: ~Copyable {
   var output: Descriptor?
   var errors: Descriptor?
 
-  /// Starts the command.
+  /// The first descriptor that a command gets beside its standard streams.
+  static let firstPassed: Int32 = 3
+
+  /// Starts the command; it gets these descriptors as 3, 4 and so on, and they stay the caller's.
   ///
   /// Nothing else in this process may be starting a command meanwhile: between the making of a pipe and the mark that
   /// keeps it from being inherited, another command would inherit it, and hold it open.
   /// Errors: the program cannot be run, or a limit on descriptors, processes or memory is met.
-  init(_ program: ServedProgram, environment: [String]) throws(LoopError) {
+  init(_ program: ServedProgram, environment: [String], passed: [Int32]) throws(LoopError) {
     let input = try CommandPipe()
     let output = try CommandPipe()
     let errors = try CommandPipe()
+    // Out of the way of the numbers that they are to have, and of each other.
+    let copies = try PassedCopies(of: passed, above: Self.firstPassed + Int32(passed.count))
     processID = try Self.start(
-      program, environment, streams: [input.readEnd.number, output.writeEnd.number, errors.writeEnd.number])
+      program, environment,
+      streams: [input.readEnd.number, output.writeEnd.number, errors.writeEnd.number] + copies.numbers)
     input.writeEnd.neverBlock()
     output.readEnd.neverBlock()
     errors.readEnd.neverBlock()

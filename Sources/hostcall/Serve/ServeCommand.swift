@@ -17,7 +17,8 @@ struct ServeCommand: AsyncParsableCommand {
 
       The command's environment has HOSTCALL_FUNCTION, HOSTCALL_CALL_ID, HOSTCALL_TIMEOUT_MS (what is left of the \
       time), HOSTCALL_ENCODING (of the payload), HOSTCALL_SOCKET, and the caller's metadata: trace-id is \
-      HOSTCALL_META_TRACE_ID.
+      HOSTCALL_META_TRACE_ID. Open files that came with the call are its descriptors 3, 4 and so on, HOSTCALL_FDS of \
+      them.
 
       SIGTERM or SIGINT lets the calls that run end, and leaves; a second one ends them at once.
 

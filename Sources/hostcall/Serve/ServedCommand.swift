@@ -51,7 +51,11 @@ struct ServedCommand: Sendable {
     let environment = CommandEnvironment.entries(
       for: request, socketPath: socketPath, inherited: CommandEnvironment.inherited)
     do throws(LoopError) {
-      let process = try processes.start(program, environment: environment, watch)
+      let process = try request.descriptors.withNumbers { passed throws(LoopError) in
+        try processes.start(program, environment: environment, passed: passed, watch)
+      }
+      // They are the command's alone now: whoever waits for the end of a pipe waits for the command.
+      request.descriptors.closeAll()
       let exchange = CommandExchange(
         process, processes, watch, payload: request.payload, largestResultBytes: largestResultBytes, grace: grace)
       return .success(exchange.run())

@@ -77,11 +77,11 @@ final class ServedProcesses: Sendable {
   ///
   /// Errors: the command cannot be run, or everything is about to be killed.
   func start(
-    _ program: ServedProgram, environment: [String], _ watch: CommandWatch
+    _ program: ServedProgram, environment: [String], passed: [Int32], _ watch: CommandWatch
   ) throws(LoopError) -> CommandProcess {
     try state.withLock { state throws(LoopError) in
       guard !state.isKilling else { throw LoopError(attempted: "run \(program.words[0])", code: ECANCELED) }
-      let process = try CommandProcess(program, environment: environment)
+      let process = try CommandProcess(program, environment: environment, passed: passed)
       state.watches[process.processID] = watch
       var byte: UInt8 = 0
       _ = write(toReap.writeEnd.number, &byte, 1)

@@ -48,6 +48,16 @@ enum StandardStreams {
     return bytes
   }
 
+  /// What one read brings, at most 64 KiB; nothing at the end.
+  static func readOnce(_ descriptor: Int32) throws(StreamError) -> [UInt8] {
+    var piece = [UInt8](repeating: 0, count: 65_536)
+    while true {
+      let count = Glibc.read(descriptor, &piece, piece.count)
+      if count >= 0 { return Array(piece[..<count]) }
+      try retry(descriptor, POLLIN)
+    }
+  }
+
   /// Returns where trying again may do: after an interruption, or when a descriptor that does not block is ready.
   private static func retry(_ descriptor: Int32, _ event: Int32) throws(StreamError) {
     switch errno {
@@ -62,11 +72,13 @@ enum StandardStreams {
 
 /// Standard output, as bytes.
 enum Output {
-  /// Writes the bytes as they are; on a terminal, a line that is not ended is.
-  static func write(_ bytes: [UInt8]) throws(CommandFailure) {
+  /// Writes the bytes as they are; on a terminal, a line that is not ended is. As a line it is ended everywhere, and
+  /// nothing is an empty one.
+  static func write(_ bytes: [UInt8], asLine isLine: Bool = false) throws(CommandFailure) {
+    let lineFeed = UInt8(ascii: "\n")
     var bytes = bytes
-    if let last = bytes.last, last != UInt8(ascii: "\n"), isatty(STDOUT_FILENO) == 1 {
-      bytes.append(UInt8(ascii: "\n"))
+    if isLine ? bytes.last != lineFeed : bytes.last ?? lineFeed != lineFeed && isatty(STDOUT_FILENO) == 1 {
+      bytes.append(lineFeed)
     }
     do {
       try StandardStreams.write(bytes, to: STDOUT_FILENO)
