@@ -21,6 +21,9 @@ struct Scenario: Sendable {
     Scenario(name: "lost", summary: "a worker killed in mid-call costs its caller one clear error", run: lost),
     Scenario(name: "resent", summary: "an idempotent call outlives the worker that ran it", run: resent),
     Scenario(name: "overload", summary: "a full queue says so at once, and what is queued is answered", run: overload),
+    Scenario(name: "stream", summary: "items both ways, no faster than they are taken", run: stream),
+    Scenario(name: "events", summary: "an event reaches everybody who watches, once and in order", run: events),
+    Scenario(name: "descriptor", summary: "the worker hashes a file that it could not open", run: descriptor),
     Scenario(
       name: "files", summary: "every file of a folder hashed, and the sums are those of sha256sum", limit: nil,
       run: files),

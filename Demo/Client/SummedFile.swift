@@ -36,6 +36,13 @@ struct SummedFile: Sendable {
     return content.count <= largestBytes ? [UInt8](content) : nil
   }
 
+  /// The sum of one file, as `sha256sum` finds it.
+  static func sum(of path: String) async throws -> String {
+    let (output, status) = try await run("/usr/bin/env", ["sha256sum", "--", path])
+    guard status == 0 else { throw Mismatch("sha256sum", expected: "status 0", came: "\(status)") }
+    return String(decoding: output.prefix(64), as: UTF8.self)
+  }
+
   /// Runs a program to its end, away from the threads that run tasks.
   private static func run(_ program: String, _ arguments: [String]) async throws -> (output: Data, status: Int32) {
     try await withCheckedThrowingContinuation { continuation in

@@ -9,10 +9,13 @@ struct DemoFunctions: Sendable {
 
   /// Registers them all; when it returns, each of them can be called.
   func register() async throws(HostcallError) {
+    let cancels = Counter()
     try await registerAnswers()
     try await registerCallsBack()
-    try await registerParking()
+    try await registerParking(cancels)
     try await registerManualCompletions()
+    try await registerStreams(cancels)
+    try await registerEvents()
     try await registerHashing()
 
     // Last, for those who wait until everything before is there too.
@@ -54,8 +57,7 @@ struct DemoFunctions: Sendable {
 
   // MARK: Cancellation
 
-  private func registerParking() async throws(HostcallError) {
-    let cancels = Counter()
+  private func registerParking(_ cancels: Counter) async throws(HostcallError) {
     // Tells the function that the payload names that it runs, and then waits until its call ends in another way.
     // `onCancel` runs before this worker gets any later call, so `cancels` never counts too few.
     try await client.register("\(prefix)park") { [client] request in
@@ -89,6 +91,44 @@ struct DemoFunctions: Sendable {
     }
   }
 
+  // MARK: Streams and events
+
+  private func registerStreams(_ cancels: Counter) async throws(HostcallError) {
+    let sent = Counter()
+    // As many numbers as the payload says, or without end: each one waits until the caller can take it.
+    try await client.register("\(prefix)numbers") { request in
+      try await withTaskCancellationHandler {
+        var number = 0
+        while number != Int(request.text) {
+          try await request.results.send("\(number)")
+          sent.add()
+          number += 1
+        }
+        return "\(number) numbers"
+      } onCancel: {
+        cancels.add()
+      }
+    }
+    try await client.register("\(prefix)numbers-sent") { _ in "\(sent.value)" }
+    // The other way round: the numbers come from the caller, no faster than they are added.
+    try await client.register("\(prefix)sum") { request in
+      var sum = 0
+      for try await item in request.arguments { sum += Int(item.text) ?? 0 }
+      return "\(sum)"
+    }
+  }
+
+  private func registerEvents() async throws(HostcallError) {
+    // Publishes so many events under a name of the caller's choice; answers how many subscribers the last one had.
+    try await client.register("\(prefix)ring") { [client] request in
+      var subscribers = 0
+      for number in 0..<(Int(request.text) ?? 0) {
+        subscribers = try await client.publish(request.metadata["event"] ?? "demo.rang", "\(number)")
+      }
+      return "\(subscribers)"
+    }
+  }
+
   // MARK: Real work
 
   private func registerHashing() async throws(HostcallError) {
@@ -100,6 +140,14 @@ struct DemoFunctions: Sendable {
     // For files that are too large to travel: the payload is the path.
     try await client.register("\(prefix)sha256-file", idempotent: true) { request in
       HostcallReply(try SHA256.ofFile(path: request.payload), metadata: ["worker": "\(getpid())"])
+    }
+    // For files that this worker could not open itself: they come open.
+    try await client.register("\(prefix)sha256-open", idempotent: true) { request in
+      guard let descriptor = request.descriptors.take() else {
+        throw HostcallFailure(payload: "no open file came along")
+      }
+      defer { close(descriptor) }
+      return HostcallReply(try SHA256.ofFile(descriptor), metadata: ["worker": "\(getpid())"])
     }
   }
 }

@@ -89,6 +89,11 @@ extension SHA256 {
     let descriptor = open(path.map { CChar(bitPattern: $0) } + [0], O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw POSIXError(POSIXErrorCode(rawValue: errno) ?? .EIO) }
     defer { close(descriptor) }
+    return try ofFile(descriptor)
+  }
+
+  /// The sum of what an open file has from where it stands.
+  static func ofFile(_ descriptor: Int32) throws -> String {
     var hash = SHA256()
     var piece = [UInt8](repeating: 0, count: 1 << 16)
     while true {

@@ -69,27 +69,3 @@ extension HostcallClient {
     }
   }
 }
-
-extension HostcallResponse {
-  /// Reads the payload as JSON.
-  ///
-  /// Errors: those of `JSONDecoder`.
-  public func decode<Value: Decodable>(_ type: Value.Type = Value.self) throws -> Value {
-    try JSONDecoder().decode(type, from: Data(payload))
-  }
-}
-
-/// A value as JSON.
-private struct JSONPayload: HostcallPayload {
-  let payloadBytes: ArraySlice<UInt8>
-  var payloadEncoding: PayloadEncoding { .json }
-
-  init(_ value: some Encodable, for function: String) throws(HostcallError) {
-    do {
-      payloadBytes = ArraySlice(try JSONEncoder().encode(value))
-    } catch {
-      throw HostcallError(
-        .status(.serialization), function: function, message: "the payload cannot be encoded as JSON: \(error)")
-    }
-  }
-}

@@ -66,4 +66,32 @@ import Testing
     let response = HostcallResponse(payload: Array(#"{"token":1}"#.utf8), encoding: .json)
     #expect(try response.decode(Answer.self) == Answer(token: 1))
   }
+
+  @Test func itemsAndEventsAreValuesToo() async throws {
+    let (client, peer) = try await daemon.connect()
+    async let registration = client.register("f") { request in
+      try await request.results.send(json: Answer(token: 7))
+    }
+    try await peer.acceptRegistration(handle: 1)
+    _ = try await registration
+    peer.invoke(10, handle: 1, credit: 1)
+    let item = try await peer.expect(.item)
+    #expect(item.text == #"{"token":7}"#)
+    #expect(item.header.encoding == .json)
+    try await peer.expect(.complete)
+    let stream = try client.stream("g", json: Question(user: "bob"))
+    let call = try await peer.expect(.call)
+    #expect(call.text == #"{"user":"bob"}"#)
+    peer.item(call.header.id, place: 0, encoding: .json, #"{"token":8}"#)
+    peer.answer(call)
+    var answers: [Answer] = []
+    for try await item in stream { answers.append(try item.decode()) }
+    #expect(answers == [Answer(token: 8)])
+    async let count = client.publish("h", json: Answer(token: 9))
+    let published = try await peer.expect(.publish)
+    #expect(published.header.encoding == .json)
+    peer.answer(published, aux: 2)
+    #expect(try await count == 2)
+    #expect(try HostcallEvent(name: "h", payload: published.payload).decode(Answer.self) == Answer(token: 9))
+  }
 }

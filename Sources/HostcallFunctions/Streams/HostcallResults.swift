@@ -9,7 +9,8 @@ public import HostcallWire
 /// ```
 /// Thread: any; several tasks may send, each waits for its turn.
 public struct HostcallResults: Sendable {
-  let function: String
+  /// The name that was called.
+  public let function: String
   let correlationID: UInt64
   let largestItemBytes: Int
   let items: ItemSender?
