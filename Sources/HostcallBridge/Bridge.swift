@@ -91,7 +91,8 @@ package struct Bridge: ~Copyable {
   ///
   /// - Parameter isLocal: whether it is this process itself; then it is open at once and is told nothing.
   package mutating func peerConnected(
-    _ peerIdentity: PeerIdentity, isLocal: Bool = false, client: String = "", now: UInt64
+    _ peerIdentity: PeerIdentity, isLocal: Bool = false, client: String = "", takesDescriptors: Bool = false,
+    now: UInt64
   ) throws(ConnectionRefusal) -> PeerID {
     let user = isLocal ? UserTable.local : users.findOrInsert(peerIdentity.userID, now: now)
     try mayConnect(peerIdentity, user: user, isLocal: isLocal, now: now)
@@ -104,6 +105,7 @@ package struct Bridge: ~Copyable {
     peers[slot].identity = peerIdentity
     peers[slot].isLocal = isLocal
     peers[slot].client = client
+    peers[slot].takesDescriptors = takesDescriptors
     peers[slot].connectedNanoseconds = now
     peers[slot].state = isLocal ? .open : .awaitingHello
     statistics.peersConnected += 1

@@ -144,8 +144,7 @@ extension ClientConnection {
     if let link {
       link.stream.close()
       for running in link.running.values {
-        running.streams.end(error)
-        running.task?.cancel()
+        running.streams.end(error) { running.task?.cancel() }
       }
       for request in link.requests.values { request.fail(error) }
       for case .user(_, let continuation) in link.pings.values { continuation.resume(returning: .failure(error)) }

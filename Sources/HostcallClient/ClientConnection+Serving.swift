@@ -101,8 +101,8 @@ extension ClientConnection {
     running.streams.end(
       HostcallError(
         .status(status), origin: .daemon, function: running.invocation.request.function, correlationID: correlationID,
-        message: "the call has ended"))
-    running.task?.cancel()
+        message: "the call has ended")
+    ) { running.task?.cancel() }
     if case .manual(_, let onCancel) = running.record.handler { onCancel(running.invocation, status) }
   }
 }

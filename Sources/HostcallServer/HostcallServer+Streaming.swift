@@ -12,14 +12,14 @@ extension HostcallServer {
   /// - Parameter window: how many items may be on their way; nil for the configuration's `itemWindow`.
   public func stream(
     _ function: String, _ payload: some HostcallPayload = [UInt8](), encoding: PayloadEncoding? = nil,
-    timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:], window: Int? = nil
+    timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:], descriptors: [Int32] = [],
+    window: Int? = nil
   ) -> HostcallStream {
-    begin(
-      Result { () throws(HostcallError) in
-        try CallParameters(
-          function: function, encoding: encoding ?? payload.payloadEncoding, timeout: timeout, options: options,
-          metadata: metadata, wantsReply: true, window: ItemWindow.clamped(window ?? core.configuration.itemWindow))
-      }, payload.payloadBytes, feed: nil)
+    begin(feed: nil) { () throws(HostcallError) in
+      try LocalCall(
+        function, payload, encoding: encoding, timeout: timeout, options: options, metadata: metadata,
+        descriptors: descriptors, window: window ?? core.configuration.itemWindow)
+    }
   }
 
   /// Calls a host function with argument items, and takes result items as they come.
@@ -28,15 +28,13 @@ extension HostcallServer {
   public func stream<Arguments: AsyncSequence & Sendable>(
     _ function: String, _ payload: some HostcallPayload = [UInt8](), arguments: Arguments,
     encoding: PayloadEncoding? = nil, timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:],
-    window: Int? = nil
+    descriptors: [Int32] = [], window: Int? = nil
   ) -> HostcallStream where Arguments.Element: HostcallPayload {
-    begin(
-      Result { () throws(HostcallError) in
-        try CallParameters(
-          function: function, encoding: encoding ?? payload.payloadEncoding, timeout: timeout, options: options,
-          metadata: metadata, wantsReply: true, hasArguments: true,
-          window: ItemWindow.clamped(window ?? core.configuration.itemWindow))
-      }, payload.payloadBytes, feed: feed(arguments))
+    begin(feed: feed(arguments)) { () throws(HostcallError) in
+      try LocalCall(
+        function, payload, encoding: encoding, timeout: timeout, options: options, metadata: metadata,
+        descriptors: descriptors, hasArguments: true, window: window ?? core.configuration.itemWindow)
+    }
   }
 
   /// Calls a host function with argument items that follow its payload, and waits for its outcome.
@@ -47,12 +45,13 @@ extension HostcallServer {
   @discardableResult
   public func call<Arguments: AsyncSequence & Sendable>(
     _ function: String, _ payload: some HostcallPayload = [UInt8](), arguments: Arguments,
-    encoding: PayloadEncoding? = nil, timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:]
+    encoding: PayloadEncoding? = nil, timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:],
+    descriptors: [Int32] = []
   ) async throws(HostcallError) -> HostcallResponse where Arguments.Element: HostcallPayload {
-    let parameters = try CallParameters(
-      function: function, encoding: encoding ?? payload.payloadEncoding, timeout: timeout, options: options,
-      metadata: metadata, wantsReply: true, hasArguments: true)
-    return try await run(LocalCall(parameters, payload: payload.payloadBytes), feed: feed(arguments))
+    try await run(
+      LocalCall(
+        function, payload, encoding: encoding, timeout: timeout, options: options, metadata: metadata,
+        descriptors: descriptors, hasArguments: true), feed: feed(arguments))
   }
 
   /// Begins a call, with the task that sends its arguments if it has any, and waits for its outcome.
@@ -83,25 +82,24 @@ extension HostcallServer {
     }
   }
 
-  /// Begins a call whose consumer holds it; without parameters it has failed.
-  private func begin(
-    _ parameters: Result<CallParameters, HostcallError>, _ payload: ArraySlice<UInt8>, feed: Feed?
-  ) -> HostcallStream {
-    switch parameters {
-    case .failure(let error): return HostcallStream(failed: error)
-    case .success(let parameters):
-      let outcome = PendingOutcome()
-      let call = LocalCall(parameters, payload: payload)
-      guard let items = call.items else { preconditionFailure("a stream without a window") }
-      let task = call.arguments.flatMap { sender in feed?(call, sender) }
-      core.enter {
-        $0.begin(call) {
-          task?.cancel()
-          outcome.come($0)
-        }
-      }
-      return HostcallStream(
-        StreamedCall(items: items, outcome: outcome, port: LocalCallPort(call: call, core: core)))
+  /// Begins a call whose consumer holds it; where it cannot be made, its stream fails.
+  private func begin(feed: Feed?, _ make: () throws(HostcallError) -> LocalCall) -> HostcallStream {
+    let call: LocalCall
+    do throws(HostcallError) {
+      call = try make()
+    } catch {
+      return HostcallStream(failed: error)
     }
+    guard let items = call.items else { preconditionFailure("a stream without a window") }
+    let outcome = PendingOutcome()
+    let task = call.arguments.flatMap { sender in feed?(call, sender) }
+    core.enter {
+      $0.begin(call) {
+        task?.cancel()
+        outcome.come($0)
+      }
+    }
+    return HostcallStream(
+      StreamedCall(items: items, outcome: outcome, port: LocalCallPort(call: call, core: core)))
   }
 }

@@ -99,27 +99,28 @@ public final class HostcallServer: Sendable {
   ///
   /// - Parameters:
   ///   - timeout: until the outcome must be there; nil for the configured default.
+  ///   - descriptors: open files that the worker gets too, at most 16. They are duplicated before this returns or waits,
+  ///     and stay the caller's.
   /// - Throws: ``HostcallError``, whose status says why there is no result.
   @discardableResult
   public func call(
     _ function: String, _ payload: some HostcallPayload = [UInt8](), encoding: PayloadEncoding? = nil,
-    timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:]
+    timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:], descriptors: [Int32] = []
   ) async throws(HostcallError) -> HostcallResponse {
-    let parameters = try CallParameters(
-      function: function, encoding: encoding ?? payload.payloadEncoding, timeout: timeout, options: options,
-      metadata: metadata, wantsReply: true)
-    return try await run(LocalCall(parameters, payload: payload.payloadBytes))
+    try await run(
+      LocalCall(
+        function, payload, encoding: encoding, timeout: timeout, options: options, metadata: metadata,
+        descriptors: descriptors))
   }
 
   /// Calls a host function and wants no answer, whatever happens (NO_REPLY).
   public func send(
     _ function: String, _ payload: some HostcallPayload = [UInt8](), encoding: PayloadEncoding? = nil,
-    timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:]
+    timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:], descriptors: [Int32] = []
   ) throws(HostcallError) {
-    let parameters = try CallParameters(
-      function: function, encoding: encoding ?? payload.payloadEncoding, timeout: timeout, options: options,
-      metadata: metadata, wantsReply: false)
-    let call = LocalCall(parameters, payload: payload.payloadBytes)
+    let call = try LocalCall(
+      function, payload, encoding: encoding, timeout: timeout, options: options, metadata: metadata,
+      descriptors: descriptors, wantsReply: false)
     core.enter { $0.begin(call, whenEnded: nil) }
   }
 

@@ -1,4 +1,5 @@
 import HostcallBridge
+import HostcallFunctions
 import HostcallWire
 
 /// A frame that the bridge sends to a peer in this process, with a body of its own.
@@ -6,6 +7,7 @@ struct LocalFrame {
   let peer: PeerID
   let header: FrameHeader
   let body: [UInt8]
+  let descriptors: HostcallDescriptors
 
   init(_ frame: OutgoingFrame, _ actions: borrowing ActionBuffer, incoming: UnsafeRawBufferPointer) {
     peer = frame.peer
@@ -17,6 +19,11 @@ struct LocalFrame {
       body.append(contentsOf: rest)
     }
     self.body = body
+    if frame.descriptors == .none {
+      descriptors = .none
+    } else {
+      descriptors = HostcallDescriptors((actions.descriptors[Int(frame.descriptors)] as? ChargedDescriptors)?.passed)
+    }
   }
 
   /// The frame with its parts, for as long as `use` runs.

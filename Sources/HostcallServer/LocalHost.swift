@@ -56,6 +56,8 @@ final class LocalCall: @unchecked Sendable {
 
   let parameters: CallParameters
   let payload: ArraySlice<UInt8>
+  /// Handed to the bridge with the call.
+  var descriptors: HostcallDescriptors
   /// The result items, where the caller takes any.
   let items: ItemReceiver?
   /// The argument items, where the caller sends any.
@@ -67,14 +69,26 @@ final class LocalCall: @unchecked Sendable {
   var cancelReason: HostcallError?
   var whenEnded: ((Outcome) -> Void)?
 
-  init(_ parameters: CallParameters, payload: ArraySlice<UInt8>) {
-    self.parameters = parameters
-    self.payload = payload
+  /// A call as a user asks for it; descriptors are duplicated, and only the call holds the duplicates.
+  ///
+  /// Errors: `invalidArgument` where the bridge would not take it.
+  init(
+    _ function: String, _ payload: some HostcallPayload, encoding: PayloadEncoding?, timeout: Duration?,
+    options: CallOptions, metadata: Metadata, descriptors: [Int32], wantsReply: Bool = true,
+    hasArguments: Bool = false, window: Int? = nil
+  ) throws(HostcallError) {
+    self.descriptors = try HostcallDescriptors(duplicating: descriptors, for: function)
+    parameters = try CallParameters(
+      function: function, encoding: encoding ?? payload.payloadEncoding, timeout: timeout, options: options,
+      metadata: metadata, wantsReply: wantsReply, descriptors: self.descriptors, hasArguments: hasArguments,
+      window: window.map(ItemWindow.clamped) ?? 0)
+    self.payload = payload.payloadBytes
     items = parameters.window > 0 ? ItemReceiver(window: parameters.window, credit: parameters.window) : nil
     arguments = parameters.flags.has(.open) ? ItemSender(credit: 0) : nil
   }
 
   func end(_ outcome: Outcome) {
+    descriptors = .none
     let error: HostcallError? = if case .failure(let error) = outcome { error } else { nil }
     items?.end(error)
     arguments?.end(
@@ -105,7 +119,8 @@ extension ServerCore {
     if whenEnded != nil { host.calls[call.request] = call }
     submit(
       FrameEncoder.encode(header, name: function, metadata: call.parameters.metadata, payload: call.payload),
-      from: host.peer)
+      descriptors: call.descriptors, from: host.peer)
+    call.descriptors = .none
     // The end of no arguments may have been known before.
     sendArguments(of: call)
   }
@@ -156,8 +171,8 @@ extension ServerCore {
 
   func hostReceived(_ frame: LocalFrame) {
     switch frame.header.kind {
-    case .result: frame.withDecoded(resultCame)
-    case .invoke: frame.withDecoded(invoked)
+    case .result: frame.withDecoded { resultCame($0, frame.descriptors) }
+    case .invoke: frame.withDecoded { invoked($0, frame.descriptors) }
     case .cancel: cancelled(frame.header)
     case .item: frame.withDecoded(itemCame)
     case .credit: creditCame(frame.header)
@@ -166,7 +181,7 @@ extension ServerCore {
     }
   }
 
-  private func resultCame(_ frame: DecodedFrame) {
+  private func resultCame(_ frame: DecodedFrame, _ descriptors: HostcallDescriptors) {
     if let (registration, continuation) = host.registering.removeValue(forKey: frame.header.id) {
       guard frame.header.status == .ok else {
         return continuation.resume(returning: .failure(HostcallError(frame, function: registration.name)))
@@ -179,7 +194,7 @@ extension ServerCore {
         returning: isTaken ? .success(frame.header.aux) : .failure(HostcallError(frame, function: name)))
     } else if let call = host.calls.removeValue(forKey: frame.header.id) {
       if frame.header.status == .ok {
-        call.end(.success(HostcallResponse(frame, descriptors: .none)))
+        call.end(.success(HostcallResponse(frame, descriptors: descriptors)))
       } else if frame.header.status == .cancelled, let reason = call.cancelReason {
         call.end(.failure(reason.about(call.parameters.function)))
       } else {
@@ -188,14 +203,14 @@ extension ServerCore {
     }
   }
 
-  private func invoked(_ frame: DecodedFrame) {
+  private func invoked(_ frame: DecodedFrame, _ descriptors: HostcallDescriptors) {
     guard let registration = host.registrations[frame.header.function] else {
       let failure = HostcallFailure(status: .unknown, payload: "the function was unregistered as the call came")
       return completed(Completion(correlationID: frame.header.id, failure))
     }
     let streams = ServedStreams(frame.header, window: configuration.itemWindow)
     let request = HostcallRequest(
-      frame, registeredName: registration.name, descriptors: .none, streams: streams,
+      frame, registeredName: registration.name, descriptors: descriptors, streams: streams,
       port: LocalServedPort(correlationID: frame.header.id, core: self),
       largestItemBytes: configuration.limits.frameBytes)
     let handler = registration.handler
@@ -217,8 +232,8 @@ extension ServerCore {
     running.streams.end(
       HostcallError(
         .status(header.status), origin: .daemon, function: running.request.function, correlationID: header.id,
-        message: "the call has ended"))
-    running.task.cancel()
+        message: "the call has ended")
+    ) { running.task.cancel() }
   }
 
   private func handlerEnded(_ id: UInt64, _ result: Result<HostcallReply, any Error>) {
@@ -235,15 +250,14 @@ extension ServerCore {
   private func completed(_ completion: Completion) {
     submit(
       FrameEncoder.encode(completion.header, metadata: completion.metadata, payload: completion.payload),
-      from: host.peer)
+      descriptors: completion.descriptors, from: host.peer)
   }
 
   /// The server has ended: handlers are told to stop; nobody waits for them.
   func hostEnds() {
     let error = HostcallError(.closed, message: "the server has been shut down")
     for running in host.running.values {
-      running.streams.end(error.about(running.request.function))
-      running.task.cancel()
+      running.streams.end(error.about(running.request.function)) { running.task.cancel() }
     }
     for call in host.calls.values { call.end(.failure(error.about(call.parameters.function))) }
     host.calls = [:]

@@ -62,7 +62,9 @@ actor ServerCore {
     let identity = PeerIdentity(userID: getuid(), groupID: getgid(), processID: getpid())
     do throws(ConnectionRefusal) {
       builtInPeer = try bridge.peerConnected(identity, isLocal: true, client: "built-in functions", now: now)
-      host = LocalHost(peer: try bridge.peerConnected(identity, isLocal: true, client: "this process", now: now))
+      host = LocalHost(
+        peer: try bridge.peerConnected(
+          identity, isLocal: true, client: "this process", takesDescriptors: true, now: now))
     } catch {
       preconditionFailure("a new bridge refuses its own process: \(error.reason)")
     }
@@ -304,7 +306,7 @@ actor ServerCore {
   // MARK: Actions
 
   /// Hands the bridge a frame of a peer in this process.
-  func submit(_ bytes: [UInt8], from peer: PeerID) {
+  func submit(_ bytes: [UInt8], descriptors: HostcallDescriptors = .none, from peer: PeerID) {
     bytes.withUnsafeBytes { bytes in
       let header = FrameHeader(loading: bytes.baseAddress!)
       guard let kind = header.kind else { preconditionFailure("a frame of this process has no kind") }
@@ -313,7 +315,9 @@ actor ServerCore {
       let frame = DecodedFrame(
         header: header, kind: kind, body: isTooLarge ? UnsafeRawBufferPointer(start: nil, count: 0) : body,
         isTooLarge: isTooLarge)
-      bridge.received(frame, from: peer, now: loop.nowNanoseconds(), into: &actions)
+      bridge.received(
+        frame, descriptors: descriptors.passed.map { ChargedDescriptors($0) }, from: peer, now: loop.nowNanoseconds(),
+        into: &actions)
       perform(incoming: frame.body)
     }
   }

@@ -117,6 +117,26 @@ import Testing
     await client.close()
   }
 
+  /// The handler may be gone the moment it is told; its cancellation has to have reached it by then.
+  @Test func aHandlerThatWaitsToSendIsCancelledBeforeItGoesOn() async throws {
+    let cancels = HeapLock(0)
+    let (client, peer) = try await serve { request in
+      try await withTaskCancellationHandler {
+        while true { try await request.results.send("x") }
+      } onCancel: {
+        cancels.withLock { $0 += 1 }
+      }
+    }
+    for id in 1...200 as ClosedRange<UInt64> {
+      peer.invoke(id, handle: 1, credit: 1)
+      try await peer.expect(.item)
+      peer.cancel(id)
+      try await peer.expect(.complete)
+      #expect(cancels.withLock { $0 } == Int(id))
+    }
+    await client.close()
+  }
+
   @Test func whoSendsAfterTheOutcomeIsTold() async throws {
     let kept = Mailbox<HostcallRequest>()
     let (client, peer) = try await serve { request in

@@ -123,6 +123,14 @@ package final class ItemReceiver: Sendable {
     }
   }
 
+  /// What has ended the stream is known to whoever looks from now on; who waits is told by ``end(_:)``, or by the
+  /// cancellation of its task.
+  package func close(_ error: HostcallError) {
+    state.withLock { state in
+      if state.ending == nil { state.ending = .failed(error) }
+    }
+  }
+
   /// No more items come: the stream is complete, or what it belongs to has ended with an error.
   package func end(_ error: HostcallError?) {
     let waiters = state.withLock { state -> [(Waiter, Next)] in
@@ -201,8 +209,10 @@ package final class ItemReceiver: Sendable {
         abandon()
         cancel()
       } else {
-        let waiter = state.withLock { state in state.waiters.removeFirst { $0.number == number } }
-        waiter?.continuation.resume(returning: .failed(Self.cancelled))
+        let (waiter, next) = state.withLock { state in
+          (state.waiters.removeFirst { $0.number == number }, state.ending ?? .failed(Self.cancelled))
+        }
+        waiter?.continuation.resume(returning: next)
       }
     }
   }

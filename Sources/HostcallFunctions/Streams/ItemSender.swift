@@ -114,8 +114,10 @@ package final class ItemSender: Sendable {
         if let ready { continuation.resume(returning: ready) }
       }
     } onCancel: {
-      let waiter = state.withLock { state in state.waiters.removeFirst { $0.number == number } }
-      waiter?.continuation.resume(returning: Self.cancelled)
+      let (waiter, error) = state.withLock { state in
+        (state.waiters.removeFirst { $0.number == number }, state.ending ?? Self.cancelled)
+      }
+      waiter?.continuation.resume(returning: error)
     }
   }
 
@@ -147,15 +149,21 @@ package final class ItemSender: Sendable {
     release { $0.isHeld = isHeld }
   }
 
-  /// No more items can be sent; who waits or comes later gets the error.
-  package func end(_ error: HostcallError) {
-    let waiters = state.withLock { state -> [Waiter] in
-      guard state.ending == nil else { return [] }
+  /// What has ended the stream is known to whoever comes from now on; who waits is told by ``end(_:)``, or by the
+  /// cancellation of its task.
+  package func close(_ error: HostcallError) {
+    state.withLock { state in
+      guard state.ending == nil else { return }
       state.ending = error
       state.pending = []
-      return state.waiters.removeAll()
     }
-    for waiter in waiters { waiter.continuation.resume(returning: error) }
+  }
+
+  /// No more items can be sent; who waits or comes later gets the error.
+  package func end(_ error: HostcallError) {
+    close(error)
+    let (waiters, ending) = state.withLock { state in (state.waiters.removeAll(), state.ending ?? error) }
+    for waiter in waiters { waiter.continuation.resume(returning: ending) }
   }
 
   private func release(_ change: (inout State) -> Void) {

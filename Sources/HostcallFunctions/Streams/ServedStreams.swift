@@ -14,7 +14,13 @@ package struct ServedStreams: Sendable {
   }
 
   /// The call has ended, so its items reach nobody.
-  package func end(_ error: HostcallError) {
+  ///
+  /// - Parameter cancel: cancels the handler's task. It runs before the handler can go on, which would otherwise not be
+  ///   cancelled any more when it leaves a `withTaskCancellationHandler` with the error that it gets here.
+  package func end(_ error: HostcallError, cancel: () -> Void = {}) {
+    arguments?.close(error)
+    results?.close(error)
+    cancel()
     arguments?.end(error)
     results?.end(error)
   }
