@@ -20,6 +20,8 @@ let package = Package(
     .executable(name: "hostcall-demo-client", targets: ["hostcall-demo-client"]),
     .library(name: "HostcallClient", targets: ["HostcallClient", "HostcallClientJSON"]),
     .library(name: "HostcallServer", targets: ["HostcallServer"]),
+    // Preloaded by tests into the programs above; of no use to other packages.
+    .library(name: "HostcallFaults", type: .dynamic, targets: ["FaultInjection"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
@@ -68,8 +70,9 @@ let package = Package(
       name: "HostcallBridgeTests", dependencies: ["HostcallBridge", "HostcallTestSupport", "HostcallWire"],
       swiftSettings: settings),
     .target(
-      name: "HostcallTestSupport", dependencies: ["HostcallWire"], path: "Tests/HostcallTestSupport",
+      name: "HostcallTestSupport", dependencies: ["HostcallLoop", "HostcallWire"], path: "Tests/HostcallTestSupport",
       swiftSettings: settings),
+    .target(name: "FaultInjection", path: "Tests/FaultInjection"),
     .testTarget(
       name: "HostcallServerTests", dependencies: ["HostcallClient", "HostcallServer", "HostcallTestSupport"],
       swiftSettings: settings),

@@ -16,9 +16,12 @@ package final class DaemonProcess {
 
   /// Starts it and returns when it answers.
   ///
-  /// - Parameter folder: where its socket is, such as that of one before it.
+  /// - Parameters:
+  ///   - folder: where its socket is, such as that of one before it.
+  ///   - faults: which of its system calls fail.
   package init(
-    in folder: TemporaryFolder = TemporaryFolder(), arguments: [String] = [], configuration: String? = nil
+    in folder: TemporaryFolder = TemporaryFolder(), arguments: [String] = [], configuration: String? = nil,
+    faults: FaultPlan? = nil
   ) throws {
     temporary = folder
     var arguments = ["--socket", temporary.file("s")] + arguments
@@ -27,7 +30,9 @@ package final class DaemonProcess {
       Files.write(configuration.utf8, to: file)
       arguments += ["--config", file]
     }
-    child = try ChildProcess("hostcalld", arguments, errors: temporary.file("log"))
+    child = try ChildProcess(
+      "hostcalld", arguments, environment: faults?.environment(report: temporary.file("faults")) ?? [:],
+      errors: temporary.file("log"))
     _ = try RawPeer.waiting(for: socketPath, while: { [child] in child.isRunning })
   }
 
@@ -43,6 +48,9 @@ package final class DaemonProcess {
   package var socketPath: String { temporary.file("s") }
   package var folder: String { temporary.path }
   package var processID: Int32 { child.processID }
+
+  /// How often each of the faults that it was to meet has come. Once it has ended.
+  package func faultCounts() -> [String: Int] { FaultPlan.counts(inReport: temporary.file("faults")) }
 
   package func standardError() -> String { child.standardError() }
 
