@@ -73,6 +73,16 @@ let package = Package(
       name: "HostcallTestSupport", dependencies: ["HostcallLoop", "HostcallWire"], path: "Tests/HostcallTestSupport",
       swiftSettings: settings),
     .target(name: "FaultInjection", path: "Tests/FaultInjection"),
+    .target(
+      name: "HostcallSoak", dependencies: ["HostcallClient", "HostcallTestSupport", "HostcallWire"],
+      path: "Tests/HostcallSoak", swiftSettings: settings),
+    .executableTarget(
+      name: "hostcall-soak",
+      dependencies: ["HostcallSoak", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      path: "Tests/HostcallSoakCommand", swiftSettings: settings),
+    .testTarget(
+      name: "HostcallSoakTests", dependencies: ["HostcallSoak", "HostcallTestSupport", "hostcall-soak", "hostcalld"],
+      swiftSettings: settings),
     .testTarget(
       name: "HostcallServerTests", dependencies: ["HostcallClient", "HostcallServer", "HostcallTestSupport"],
       swiftSettings: settings),

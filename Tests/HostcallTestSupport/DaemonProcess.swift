@@ -48,6 +48,7 @@ package final class DaemonProcess {
   package var socketPath: String { temporary.file("s") }
   package var folder: String { temporary.path }
   package var processID: Int32 { child.processID }
+  package var isRunning: Bool { child.isRunning }
 
   /// How often each of the faults that it was to meet has come. Once it has ended.
   package func faultCounts() -> [String: Int] { FaultPlan.counts(inReport: temporary.file("faults")) }

@@ -1,0 +1,72 @@
+import ArgumentParser
+import Glibc
+import HostcallSoak
+
+/// Runs a soak, or one of the programs that take part in one.
+@main
+struct SoakCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "hostcall-soak", abstract: "Random work under faults, with an account of every call.",
+    subcommands: [RunCommand.self, CallCommand.self, ServeCommand.self], defaultSubcommand: RunCommand.self)
+}
+
+/// Set by a signal to stop, read between rounds.
+nonisolated(unsafe) private var wasTold: sig_atomic_t = 0
+
+/// `hostcall-soak CALLS SEED`: prints the ledger; exit status 0 where it balances.
+struct RunCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "run", abstract: "Run a soak and print its ledger.")
+
+  @Argument(help: "How many calls.")
+  var calls = 1_000_000
+
+  @Argument(help: "What the random numbers follow.")
+  var seed: UInt64 = .random(in: 1...999_999_999)
+
+  func run() async throws {
+    // Whatever happens, what happened can be tried again.
+    Self.say("soak: HOSTCALL_SEED=\(seed)")
+    var options = Soak.Options()
+    options.calls = calls
+    options.seed = seed
+    options.callsPerRound = 20_000
+    options.usualLargestBytes = 80_000
+    options.programs = 4
+    for number in [SIGINT, SIGTERM, SIGHUP] { signal(number) { _ in wasTold = 1 } }
+    options.shouldStop = { wasTold != 0 }
+    options.progress = { Self.say("soak: \($0)") }
+    let report = try Soak(options).run()
+    print(report)
+    if !report.isBalanced { throw ExitCode.failure }
+  }
+
+  /// Says so at once, also into a pipe.
+  private static func say(_ text: String) {
+    print(text)
+    fflush(nil)
+  }
+}
+
+/// The calling program.
+struct CallCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "call", abstract: "Make calls; for a soak.")
+
+  @Option var socket: String
+  @Option var calls: Int
+  @Option var number: UInt64
+
+  func run() async throws {
+    try await ProgramCaller(socketPath: socket, calls: calls, number: number).run()
+  }
+}
+
+/// The serving program.
+struct ServeCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "serve", abstract: "Answer calls; for a soak.")
+
+  @Option var socket: String
+
+  func run() async throws {
+    try await ProgramWorker.run(socketPath: socket)
+  }
+}
