@@ -8,6 +8,7 @@ extension HistoryModel {
     for (place, sent) in frames.enumerated() {
       if sent.frame.kind == .invoke { try invoke(sent, at: place) }
       if sent.frame.kind == .credit { try credited(sent) }
+      if sent.frame.kind == .result, sent.frame.status == .timeout { endOverdue(toldBy: sent) }
       if let peer = places[sent.peer] { peers[peer].streamBytes = sent.end }
     }
     sendWaiting()
@@ -92,6 +93,17 @@ extension HistoryModel {
   private func endOverdue(_ name: String) {
     for call in queue(name) {
       if calls[call].deadline > now / 1_000_000 { return }
+      end(call, .timeout)
+    }
+  }
+
+  /// The same, where telling a caller takes the place away again, for the caller is the worker: those behind wait on.
+  private func endOverdue(toldBy sent: SentFrame) {
+    guard let peer = places[sent.peer], let told = peers[peer].requests[sent.frame.id] else { return }
+    let name = queueName(calls[told].name)
+    guard calls[told].state == .queued, !candidates(name).isEmpty else { return }
+    for call in queue(name) {
+      if call > told || calls[call].deadline > now / 1_000_000 { return }
       end(call, .timeout)
     }
   }
