@@ -228,14 +228,22 @@ struct SocketStreamTests {
     Glibc.close(peers)
   }
 
-  @Test("the peer's credentials are those of this process")
-  func knowsThePeer() async throws {
-    let loop = try EventLoop(threadName: "test")
-    let (mine, peers) = try UnixSocket.pair()
-    let credentials = try await loop.run { try SocketStream(loop, descriptor: mine).peerCredentials() }
-    #expect(credentials == PeerCredentials(userID: getuid(), groupID: getgid(), processID: getpid()))
-    await loop.stop()
-    Glibc.close(peers)
+  @Test("the peer's credentials are those of this process, all its groups among them", arguments: [0, 1, 100])
+  func knowsThePeer(groupCount: Int) async {
+    await #expect(processExitsWith: .success) { [groupCount] in
+      // Only root may choose its groups; anybody else has those that it has.
+      let chosen = (0..<groupCount).map { gid_t(70_000 + $0) }
+      precondition(setgroups(chosen.count, chosen) == 0 || errno == EPERM)
+      var groups = [gid_t](repeating: 0, count: 65_536)
+      groups.removeLast(groups.count - Int(getgroups(Int32(groups.count), &groups)))
+      let loop = try EventLoop(threadName: "test")
+      let (mine, peers) = try UnixSocket.pair()
+      let credentials = try await loop.run { try SocketStream(loop, descriptor: mine).peerCredentials() }
+      let wanted = PeerCredentials(userID: getuid(), groupID: getgid(), groupIDs: groups, processID: getpid())
+      precondition(credentials == wanted, "\(credentials), and not \(wanted)")
+      await loop.stop()
+      Glibc.close(peers)
+    }
   }
 
   @Test("descriptors that a peer sends uninvited are closed")
