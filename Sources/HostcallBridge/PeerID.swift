@@ -20,15 +20,18 @@ package struct PeerID: Hashable, Sendable, BitwiseCopyable {
   }
 }
 
-/// Who a peer is, from the kernel (SO_PEERCRED), never from the peer.
+/// Who a peer is, from the kernel (SO_PEERCRED, SO_PEERGROUPS), never from the peer.
 package struct PeerIdentity: Sendable, Equatable {
   package let userID: UInt32
   package let groupID: UInt32
+  /// The supplementary groups.
+  package let groupIDs: [UInt32]
   package let processID: Int32
 
-  package init(userID: UInt32, groupID: UInt32, processID: Int32) {
+  package init(userID: UInt32, groupID: UInt32, groupIDs: [UInt32] = [], processID: Int32) {
     self.userID = userID
     self.groupID = groupID
+    self.groupIDs = groupIDs
     self.processID = processID
   }
 }
