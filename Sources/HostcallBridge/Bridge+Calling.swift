@@ -32,12 +32,15 @@ extension Bridge {
       return refuse(
         header, to: slot, .invalidArgument, "the handle \(header.function) was never given out by BIND", into: &actions)
     }
+    guard isCallPermitted(frame, from: slot) else {
+      return deny(.call, header, title(frame, slot), to: slot, into: &actions)
+    }
     if descriptors != nil, refusesDescriptors(header, descriptors, from: slot, title(frame, slot), into: &actions) {
       return
     }
     let serving =
       header.function == 0
-      ? functions.serving(frame.name) : functions.serving(peers[slot].bound[Int(header.function) - 1])
+      ? functions.serving(frame.name) : functions.serving(peers[slot].bound[Int(header.function) - 1].function)
     guard serving != nil || header.flags.contains(.wait) else {
       return refuse(header, to: slot, .notFound, "\(title(frame, slot)): nobody has registered it", into: &actions)
     }
@@ -47,7 +50,7 @@ extension Bridge {
         into: &actions)
     }
     let called =
-      header.function == 0 ? functions.findOrInsert(frame.name) : peers[slot].bound[Int(header.function) - 1]
+      header.function == 0 ? functions.findOrInsert(frame.name) : peers[slot].bound[Int(header.function) - 1].function
     functions.retain(called)
     let queue = serving ?? called
     let registration = functions[queue].queue.count == 0 ? chooseWorker(queue) : nil
@@ -204,7 +207,8 @@ extension Bridge {
   private func title(_ frame: DecodedFrame, _ slot: Slot) -> String {
     let handle = Int(frame.header.function)
     if handle == 0 { return FrameRules.printable(frame.name) }
-    return handle <= peers[slot].bound.count ? functions.text(peers[slot].bound[handle - 1]) : "handle \(handle)"
+    guard handle <= peers[slot].bound.count else { return "handle \(handle)" }
+    return functions.text(peers[slot].bound[handle - 1].function)
   }
 
   // MARK: Choosing

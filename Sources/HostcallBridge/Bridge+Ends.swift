@@ -62,7 +62,9 @@ extension Bridge {
     }
     again.sort { calls[$0].arrival < calls[$1].arrival }
     retire(peers[slot].registrations.values.sorted(), sendingAgain: again, now: now, into: &actions)
-    for function in peers[slot].bound { functions.release(function) }
+    for bound in peers[slot].bound { functions.release(bound.function) }
+    for handle in peers[slot].sleeping.keys { forgetSleeping(handle, of: slot) }
+    policies.releaseForm(peers[slot].policyForm)
     for subject in peers[slot].subscriptions { endSubscription(subject, of: slot) }
     if peers[slot].hasGreeted { announce("hostcall.peer.disconnected", peer: slot, into: &actions) }
     if peers[slot].isLocal { localPeers -= 1 }

@@ -45,19 +45,22 @@ extension Bridge {
 
   /// A function has a new registration: calls that now belong to it come over, and as many as there are places start.
   mutating func adoptQueued(_ function: Slot, now: UInt64, into actions: inout ActionBuffer) {
-    if functions[function].registrations.count == 1 {
-      let isPattern = functions[function].isPattern
-      let others =
-        isPattern
-        ? functions.withQueue : functions[function].name.withUnsafeBytes { functions.queuedPatterns(matching: $0) }
-      for other in others where other != function {
-        for call in waiting(in: other) where functions.serving(calls[call].called) == function {
-          move(call, to: function)
-        }
-      }
-    }
+    if functions[function].registrations.count == 1 { moveQueued(to: function) }
     serveQueue(function, now: now, into: &actions)
     endExcess(of: function, now: now, into: &actions)
+  }
+
+  /// Calls in other queues that now belong to a function come over.
+  mutating func moveQueued(to function: Slot) {
+    let isPattern = functions[function].isPattern
+    let others =
+      isPattern
+      ? functions.withQueue : functions[function].name.withUnsafeBytes { functions.queuedPatterns(matching: $0) }
+    for other in others where other != function {
+      for call in waiting(in: other) where functions.serving(calls[call].called) == function {
+        move(call, to: function)
+      }
+    }
   }
 
   /// A function has lost its last registration: its waiting calls go to the pattern that serves their name now, which

@@ -26,6 +26,9 @@ extension Bridge {
         header, to: slot, .invalidArgument, "\(name): names that begin with hostcall. belong to the daemon",
         into: &actions)
     }
+    guard isPermitted(.register, frame.name, to: slot) else {
+      return deny(.register, header, name, to: slot, into: &actions)
+    }
     let options: RegisterOptions
     switch readOptions(frame.metadata) {
     case .success(let read): options = read
@@ -33,7 +36,8 @@ extension Bridge {
       return refuse(header, to: slot, .invalidArgument, "\(name): \(problem.reason)", into: &actions)
     }
     let user = peers[slot].user
-    guard peers[slot].registrations.count < users[user].limits.registrationsPerConnection else {
+    let registered = peers[slot].registrations.count + peers[slot].sleeping.count
+    guard registered < users[user].limits.registrationsPerConnection else {
       let most = users[user].limits.registrationsPerConnection
       return refuse(
         header, to: slot, meeting: "registrations-per-connection", of: most,
@@ -54,6 +58,7 @@ extension Bridge {
       return refuse(header, to: slot, .alreadyRegistered, "\(name): \(problem)", into: &actions)
     }
     let handle = addRegistration(of: function, by: slot, options, header)
+    if functions[function].sleeping > 0 { forgetSleeping(function, of: options.mode == .replace ? peers.all : [slot]) }
     send(FrameHeader(kind: .result, id: header.id, aux: handle), to: slot, into: &actions)
     if let registration = peers[slot].registrations[handle] {
       announce("hostcall.function.registered", registration: registration, into: &actions)
@@ -71,17 +76,23 @@ extension Bridge {
     let concurrency = header.aux == 0 ? limits.defaultConcurrency : min(Int(header.aux), limits.concurrency)
     peers[slot].registrationsGiven += 1
     let handle = peers[slot].registrationsGiven
-    let registration = registrations.allocate(
+    functions.retain(function)
+    activate(
       RegistrationRecord(
         worker: peers.id(slot), function: function, handle: handle, concurrency: UInt32(concurrency),
         timeoutMilliseconds: header.timeoutMilliseconds, isIdempotent: options.isIdempotent,
-        wantsCaller: options.wantsCaller, isActive: true))
-    peers[slot].registrations[handle] = registration
-    users[peers[slot].user].registrations += 1
-    functions.retain(function)
-    functions.addRegistration(registration, to: function)
-    functions[function].isExclusive = options.mode == .exclusive
+        wantsCaller: options.wantsCaller, isActive: true),
+      isExclusive: options.mode == .exclusive)
     return handle
+  }
+
+  /// A registration takes calls from now on. It keeps a reference to its function, which the caller has made.
+  mutating func activate(_ record: RegistrationRecord, isExclusive: Bool) {
+    let registration = registrations.allocate(record)
+    peers[record.worker.slot].registrations[record.handle] = registration
+    users[peers[record.worker.slot].user].registrations += 1
+    functions.addRegistration(registration, to: record.function)
+    functions[record.function].isExclusive = isExclusive
   }
 
   /// Why the mode cannot be had, nil where it can.
@@ -139,17 +150,22 @@ extension Bridge {
     if let registration = peers[slot].registrations[handle] {
       retire([registration], now: now, into: &actions)
     }
+    forgetSleeping(handle, of: slot)
     send(FrameHeader(kind: .result, id: frame.header.id), to: slot, into: &actions)
   }
 
   /// From now on registrations take no calls; each goes when it has finished those that it has.
   ///
-  /// All queues are put in order before any is served, so that calls start in the order in which they came.
-  ///
   /// - Parameter again: calls that lost their worker and are to be sent to another, the oldest first.
   mutating func retire(
     _ retired: [Slot], sendingAgain again: [Slot] = [], now: UInt64, into actions: inout ActionBuffer
   ) {
+    deactivate(retired, into: &actions)
+    moveQueues(leaving: retired, sendingAgain: again, now: now, into: &actions)
+  }
+
+  /// Registrations take no calls any more; ``moveQueues(leaving:sendingAgain:joining:now:into:)`` has to follow.
+  mutating func deactivate(_ retired: [Slot], into actions: inout ActionBuffer) {
     for registration in retired {
       let record = registrations[registration]
       registrations[registration].isActive = false
@@ -158,8 +174,23 @@ extension Bridge {
       functions.removeRegistration(registration, from: record.function)
       announce("hostcall.function.unregistered", registration: registration, into: &actions)
     }
-    var targets: [Slot] = []
+  }
+
+  /// Waiting calls go to where they belong now that registrations have come and gone.
+  ///
+  /// All queues are put in order before any is served, so that calls start in the order in which they came.
+  ///
+  /// - Parameters:
+  ///   - retired: registrations that have been deactivated.
+  ///   - again: calls that lost their worker and are to be sent to another, the oldest first.
+  ///   - joined: functions that have been given registrations.
+  mutating func moveQueues(
+    leaving retired: [Slot], sendingAgain again: [Slot] = [], joining joined: [Slot] = [], now: UInt64,
+    into actions: inout ActionBuffer
+  ) {
+    var targets = joined
     for call in again { queueAgain(call, targets: &targets, into: &actions) }
+    for function in joined { moveQueued(to: function) }
     for registration in retired {
       let function = registrations[registration].function
       if functions[function].registrations.isEmpty {
@@ -185,6 +216,9 @@ extension Bridge {
   mutating func bind(_ frame: DecodedFrame, from slot: Slot, into actions: inout ActionBuffer) {
     let header = frame.header
     let name = FrameRules.printable(frame.name)
+    guard isPermitted(.call, frame.name, to: slot) else {
+      return deny(.call, header, name, to: slot, into: &actions)
+    }
     let user = peers[slot].user
     let known = functions.find(frame.name)
     if known.flatMap({ peers[slot].handles[$0] }) == nil {
@@ -209,7 +243,7 @@ extension Bridge {
     if peers[slot].handles[function] == nil {
       functions.retain(function)
       users[user].boundHandles += 1
-      peers[slot].bound.append(function)
+      peers[slot].bound.append(BoundHandle(function: function, grant: PolicyGrant(epoch: policies.epoch)))
       peers[slot].handles[function] = UInt32(peers[slot].bound.count)
     }
     send(

@@ -9,6 +9,8 @@ struct Statistics {
   var callsSentAgain: UInt64 = 0
   var completionsRejected: UInt64 = 0
   var protocolErrors: UInt64 = 0
+  /// Requests that policy refused.
+  var policyDenials: UInt64 = 0
   var peersConnected: UInt64 = 0
   var eventsPublished: UInt64 = 0
   /// For a subscriber that did not read; counted for each.
@@ -93,6 +95,7 @@ extension Bridge {
     report.callsSentAgain = statistics.callsSentAgain
     report.completionsRejected = statistics.completionsRejected
     report.protocolErrors = statistics.protocolErrors
+    report.policyDenials = statistics.policyDenials
     report.peersConnected = statistics.peersConnected
     report.eventsPublished = statistics.eventsPublished
     report.eventsDropped = statistics.eventsDropped
@@ -109,7 +112,7 @@ extension Bridge {
       "peers": peers.count, "calls": calls.active, "callers' requests": requests.count, "deadlines": deadlines.count,
       "registrations": registrations.count, "functions": functions.count, "queues": functions.withQueue.count,
       "stored bytes": calls.storedBytes, "outstanding calls": outstanding, "orphans": orphans.count,
-      "streams": streams.count,
+      "streams": streams.count, "policy forms in use": policies.references,
     ]
     let charged = Dictionary(uniqueKeysWithValues: users.charges.map { ($0.what, $0.amount) })
     return held.merging(charged) { $1 }.filter { $0.value != 0 }

@@ -47,6 +47,7 @@ package struct Bridge: ~Copyable {
   var users: UserTable
   var functions = FunctionTable()
   var registrations = RegistrationTable()
+  var policies: PolicyTable
   var calls: CallTable
   var requests: RequestIndex
   var deadlines: DeadlineWheel
@@ -70,13 +71,16 @@ package struct Bridge: ~Copyable {
   /// - Parameters:
   ///   - limits: what must not be exceeded.
   ///   - limitsByUser: the same for users for whom others hold, by their number.
+  ///   - policy: who may do what.
   ///   - identity: what WELCOME tells.
   ///   - secret: a random number, new for each run, that keeps peers from choosing ids which collide.
   ///   - now: nanoseconds.
   package init(
-    limits: Limits, limitsByUser: [UInt32: Limits] = [:], identity: DaemonIdentity, secret: UInt64, now: UInt64
+    limits: Limits, limitsByUser: [UInt32: Limits] = [:], policy: Policy = Policy(), identity: DaemonIdentity,
+    secret: UInt64, now: UInt64
   ) {
     self.limits = limits
+    policies = PolicyTable(policy)
     self.identity = identity
     users = UserTable(limits: limits, limitsByUser: limitsByUser)
     startedNanoseconds = now
@@ -104,6 +108,7 @@ package struct Bridge: ~Copyable {
     peers[slot].session = sessions
     peers[slot].identity = peerIdentity
     peers[slot].isLocal = isLocal
+    if !isLocal { peers[slot].policyForm = policies.retainForm(for: peerIdentity) }
     peers[slot].client = client
     peers[slot].takesDescriptors = takesDescriptors
     peers[slot].connectedNanoseconds = now

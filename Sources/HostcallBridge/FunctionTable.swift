@@ -9,6 +9,8 @@ struct FunctionRecord {
   var registrations: [Slot] = []
   /// Whether the one registration is `exclusive`.
   var isExclusive = false
+  /// Registrations that policy has put to sleep.
+  var sleeping: UInt32 = 0
   /// Where the search for a worker begins next, so that ties go round.
   var nextTurn = 0
   /// Calls that wait for a place or, where there are no registrations, for a worker.

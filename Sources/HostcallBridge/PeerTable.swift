@@ -46,8 +46,10 @@ struct PeerRecord {
   /// Calls that it waits for, and calls that hold a place with it.
   var calls = CallList()
   var work = CallList()
+  /// Where its form is in the policy table.
+  var policyForm: Slot = .none
   /// Functions by bound handle, less one, and back.
-  var bound: [Slot] = []
+  var bound: [BoundHandle] = []
   var handles: [Slot: UInt32] = [:]
   /// Registrations by the handle that INVOKE carries.
   var registrations: [UInt32: Slot] = [:]
@@ -63,6 +65,15 @@ struct PeerRecord {
   var hasGreeted = false
   /// Whether it has ever made a call.
   var hasCalled = false
+  /// Registrations that policy has put to sleep, by handle.
+  var sleeping: [UInt32: SleepingRegistration] = [:]
+}
+
+/// A name that a peer has bound.
+struct BoundHandle: BitwiseCopyable {
+  let function: Slot
+  /// Policy's yes to calling it.
+  var grant: PolicyGrant
 }
 
 /// All peers, by place.

@@ -149,7 +149,8 @@ actor ServerCore {
 
   private func open(_ stream: SocketStream, credentials: PeerCredentials, descriptor: Int32) throws(LoopError) {
     let identity = PeerIdentity(
-      userID: credentials.userID, groupID: credentials.groupID, processID: credentials.processID)
+      userID: credentials.userID, groupID: credentials.groupID, groupIDs: credentials.groupIDs,
+      processID: credentials.processID)
     let peer: PeerID
     do throws(ConnectionRefusal) {
       peer = try bridge.peerConnected(identity, now: loop.nowNanoseconds())

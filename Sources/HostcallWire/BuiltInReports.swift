@@ -164,6 +164,8 @@ package struct StatsReport: Codable, Sendable, Equatable {
   package var callsSentAgain: UInt64 = 0
   package var completionsRejected: UInt64 = 0
   package var protocolErrors: UInt64 = 0
+  /// Requests that policy refused, those without reply among them.
+  package var policyDenials: UInt64 = 0
   package var peersConnected: UInt64 = 0
   package var eventsPublished: UInt64 = 0
   /// Events that a subscriber lost because it did not read, counted for each.

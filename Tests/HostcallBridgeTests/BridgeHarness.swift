@@ -28,13 +28,14 @@ final class BridgeHarness {
   }
 
   init(
-    limits: Limits = BridgeHarness.quiet, limitsByUser: [UInt32: Limits] = [:], now: UInt64 = 5_000_000_000
+    limits: Limits = BridgeHarness.quiet, limitsByUser: [UInt32: Limits] = [:], policy: Policy = Policy(),
+    now: UInt64 = 5_000_000_000
   ) {
     self.now = now
     bridge = Bridge(
-      limits: limits, limitsByUser: limitsByUser,
-      identity: DaemonIdentity(server: "hostcalld/test", instance: Self.instance), secret: 0x1234_5678_9abc_def1,
-      now: now)
+      limits: limits, limitsByUser: limitsByUser, policy: policy,
+      identity: DaemonIdentity(server: "hostcalld/test", instance: Self.instance),
+      secret: 0x1234_5678_9abc_def1, now: now)
   }
 
   /// A bridge with a few limits of its own.
@@ -49,16 +50,21 @@ final class BridgeHarness {
   // MARK: Facts
 
   /// A peer that has said HELLO, and whose WELCOME is taken.
-  func connect(userID: UInt32 = 1000) -> HarnessPeer {
-    guard let peer = connectWithoutHello(userID: userID) else { preconditionFailure("one connection is too many") }
+  func connect(userID: UInt32 = 1000, groupIDs: [UInt32] = []) -> HarnessPeer {
+    guard let peer = connectWithoutHello(userID: userID, groupIDs: groupIDs) else {
+      preconditionFailure("one connection is too many")
+    }
     peer.hello()
     let welcome = peer.take()
     precondition(welcome?.kind == .welcome, "no WELCOME but \(String(describing: welcome))")
     return peer
   }
 
-  func connectWithoutHello(userID: UInt32 = 1000, isLocal: Bool = false) -> HarnessPeer? {
-    let identity = PeerIdentity(userID: userID, groupID: userID + 1, processID: Int32(truncatingIfNeeded: userID &+ 2))
+  func connectWithoutHello(
+    userID: UInt32 = 1000, groupIDs: [UInt32] = [], isLocal: Bool = false
+  ) -> HarnessPeer? {
+    let identity = PeerIdentity(
+      userID: userID, groupID: userID + 1, groupIDs: groupIDs, processID: Int32(truncatingIfNeeded: userID &+ 2))
     let id: PeerID
     do throws(ConnectionRefusal) {
       id = try bridge.peerConnected(identity, isLocal: isLocal, client: isLocal ? "local" : "", now: now)
@@ -99,6 +105,13 @@ final class BridgeHarness {
   func hasTaken(_ peer: HarnessPeer, allBut unsentBytes: UInt64) {
     let sentBytes = bridge.peers[peer.id.slot].outputPosition - unsentBytes
     fact { $0.peerHasTaken(peer.id, sentBytes: sentBytes, now: now, into: &$1) }
+  }
+
+  @discardableResult
+  func setPolicy(_ policy: Policy) -> PolicyChange {
+    var change = PolicyChange(slept: 0, woken: 0)
+    fact { change = $0.setPolicy(policy, now: now, into: &$1) }
+    return change
   }
 
   func stop(graceMilliseconds: UInt32) {

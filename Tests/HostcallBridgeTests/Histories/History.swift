@@ -7,7 +7,7 @@ import HostcallWire
 enum HistoryAction: CaseIterable {
   case connect, hello, register, unregister, bind, call, complete, completeWrongly, cancel, gone, backlog, unbacklog,
     taken
-  case time, ping, goaway, violate, stop
+  case time, ping, goaway, violate, setPolicy, stop
   case item, credit, subscribe, unsubscribe, publish
 
   /// How often it is chosen, against the others.
@@ -22,6 +22,7 @@ enum HistoryAction: CaseIterable {
     case .gone: 9
     case .time: 14
     case .goaway, .violate: 2
+    case .setPolicy: 3
     case .stop: 0
     case .item: 40
     case .credit: 16

@@ -82,6 +82,7 @@ extension HistoryModel {
     peers[peer].bound = [:]
     peers[peer].subscriptions = []
     peers[peer].events = []
+    peers[peer].sleeping = [:]
   }
 
   func hitTime() {

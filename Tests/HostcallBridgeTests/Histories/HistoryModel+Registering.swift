@@ -32,9 +32,13 @@ extension HistoryModel {
         timeout: request.timeout, isExclusive: request.mode == "exclusive", isIdempotent: request.isIdempotent,
         wantsCaller: request.wantsCaller))
     peers[peer].registrations[handle] = registrations.count - 1
+    forgetSleeping(request.name, of: peer)
     let others = workers[request.name] ?? []
     workersChanged(request.name, others + [registrations.count - 1])
-    if request.mode == "replace" { retire(others) }
+    if request.mode == "replace" {
+      retire(others)
+      for other in peers.indices { forgetSleeping(request.name, of: other) }
+    }
   }
 
   private func refusals(_ peer: Int, _ request: RegisterRequest) -> Set<Status> {
@@ -43,8 +47,12 @@ extension HistoryModel {
     if phase != .running || peers[peer].state == .leaving { refusals.insert(.shuttingDown) }
     if request.name.hasPrefix("hostcall."), !peers[peer].isLocal { refusals.insert(.invalidArgument) }
     if !["shared", "exclusive", "replace"].contains(request.mode) { refusals.insert(.invalidArgument) }
-    if peers[peer].registrations.count >= limits.registrationsPerConnection { refusals.insert(.overloaded) }
-    if !peers[peer].isLocal, ofUser(peer, \.registrations.count) >= limits.registrationsPerUser {
+    if !isAllowed(.register, request.name, peer) { refusals.insert(.denied) }
+    let registered = peers[peer].registrations.count + peers[peer].sleeping.count
+    if registered >= limits.registrationsPerConnection { refusals.insert(.overloaded) }
+    if !peers[peer].isLocal,
+      ofUser(peer, { $0.registrations.count + $0.sleeping.count }) >= limits.registrationsPerUser
+    {
       refusals.insert(.overloaded)
     }
     if cannotKnow(request.name) { refusals.insert(.overloaded) }
@@ -70,17 +78,20 @@ extension HistoryModel {
     guard peers[peer].handlesGiven.contains(handle) else { return expectRefusal(peer, request, [.invalidArgument]) }
     expect(ExpectedFrame(peer: peer, kind: .result, statuses: [.ok], id: request))
     if let registration = peers[peer].registrations[handle] { retire([registration]) }
+    peers[peer].sleeping[handle] = nil
   }
 
   func bind(_ peer: Int, request: UInt64, name: String) throws(HistoryViolation) {
     if peers[peer].requests[request] != nil { return violate(peer) }
     let earlier = peers[peer].bound.first { $0.value == name }?.key
+    var refusals: Set<Status> = isAllowed(.call, name, peer) ? [] : [.denied]
     let isTooMany =
       peers[peer].bound.count >= limits.boundHandlesPerConnection
       || !peers[peer].isLocal && ofUser(peer, \.bound.count) >= limits.boundHandlesPerUser
     if earlier == nil, isTooMany || cannotKnow(name) {
-      return expectRefusal(peer, request, [.overloaded])
+      refusals.insert(.overloaded)
     }
+    guard refusals.isEmpty else { return expectRefusal(peer, request, refusals) }
     let handle = try handle(in: peer, request)
     guard earlier ?? handle == handle, peers[peer].bound[handle] ?? name == name else {
       throw HistoryViolation(description: "the handle \(handle) of peer \(peer) means two names, or \(name) has two")
@@ -90,12 +101,20 @@ extension HistoryModel {
 
   /// Registrations take no calls any more; what waits for them alone goes elsewhere or ends.
   func retire(_ retired: [Int]) {
+    deactivate(retired)
+    endWhatNobodyServes()
+  }
+
+  func deactivate(_ retired: [Int]) {
     for place in retired {
       registrations[place].isActive = false
       peers[registrations[place].peer].registrations[registrations[place].handle] = nil
       let name = registrations[place].name
       workersChanged(name, (workers[name] ?? []).filter { $0 != place })
     }
+  }
+
+  func endWhatNobodyServes() {
     for call in again where serving(calls[call].name) == nil && !calls[call].has(.wait) {
       expectResult(of: call, .workerLost)
       settleOutcome(call)

@@ -70,6 +70,7 @@ extension HistoryModel {
       refusals.insert(.invalidArgument)
     }
     guard let name = call.name else { return refusals.union([.invalidArgument]) }
+    if !isAllowed(.call, name, peer) { refusals.insert(.denied) }
     if serving(name) == nil, !call.flags.contains(.wait) { refusals.insert(.notFound) }
     if !call.isByHandle, cannotKnow(name) { refusals.insert(.overloaded) }
     let queue = queueName(name)

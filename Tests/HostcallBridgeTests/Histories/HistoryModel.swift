@@ -31,6 +31,8 @@ final class HistoryModel {
     /// Registrations that take calls, by handle; and all handles ever given out.
     var registrations: [UInt32: Int] = [:]
     var handlesGiven: Set<UInt32> = []
+    /// Registrations that policy has put to sleep, by handle.
+    var sleeping: [UInt32: Int] = [:]
     /// Calls that hold a place with it, in the order in which they were sent.
     var work: [Int] = []
     /// Requests that are outstanding.
@@ -105,6 +107,7 @@ final class HistoryModel {
   }
 
   let limits: Limits
+  var policy = Policy()
   /// Nanoseconds.
   var now: UInt64
   var phase = Phase.running
@@ -225,6 +228,7 @@ final class HistoryModel {
     for peer in peers where peer.state != .gone {
       names.formUnion(peer.bound.values)
       names.formUnion(peer.subscriptions)
+      names.formUnion(peer.sleeping.values.map { registrations[$0].name })
     }
     for call in active { names.insert(calls[call].name) }
     return names

@@ -24,6 +24,7 @@ extension HistoryPlayer {
     case .ping: try ping()
     case .goaway: try goaway()
     case .violate: try violate()
+    case .setPolicy: try setPolicy()
     case .stop: try stop()
     case .item: try item()
     case .credit: try credit()
