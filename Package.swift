@@ -84,7 +84,8 @@ let package = Package(
       name: "HostcallSoakTests", dependencies: ["HostcallSoak", "HostcallTestSupport", "hostcall-soak", "hostcalld"],
       swiftSettings: settings),
     .testTarget(
-      name: "HostcallServerTests", dependencies: ["HostcallClient", "HostcallServer", "HostcallTestSupport"],
+      name: "HostcallServerTests",
+      dependencies: ["HostcallClient", "HostcallServer", "HostcallTestSupport", "HostcallWire"],
       swiftSettings: settings),
     .testTarget(
       name: "HostcallProcessTests", dependencies: ["HostcallTestSupport", "HostcallWire", "hostcall", "hostcalld"],

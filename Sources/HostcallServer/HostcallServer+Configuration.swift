@@ -19,6 +19,8 @@ extension HostcallServer {
     /// How many bytes of events may wait for one consumer in this process, beside the newest event; past that its oldest
     /// are dropped, and counted.
     public var waitingEventBytes: Int = 8 << 20
+    /// Who may do what, until ``HostcallServer/setPolicy(_:)``.
+    public var policy = Policy()
     /// How long running calls may take to end after ``HostcallServer/shutdown()``.
     public var shutdownGrace: Duration = .seconds(10)
     /// What is told of what happens; called on the loop thread, so it must be quick.

@@ -90,6 +90,23 @@ public final class HostcallServer: Sendable {
     try await core.leave(on: signals)
   }
 
+  /// Calls a function on the loop thread whenever the process receives a signal; several that come close together may be
+  /// told once.
+  package func onSignal(_ number: Int32, _ handler: @escaping @Sendable () -> Void) async throws {
+    try await core.watch([number], handler)
+  }
+
+  // MARK: Policy
+
+  /// Puts another policy in force, for those who are connected as well; when it returns, it is.
+  ///
+  /// Calls that were accepted go on. A bound name that may not be called any more is answered with DENIED. A registration
+  /// that may not be any more takes no new calls, as if its worker had gone; it takes them again once a later policy
+  /// allows it.
+  public func setPolicy(_ policy: Policy) async {
+    await core.setPolicy(policy)
+  }
+
   // MARK: Calling
 
   /// Calls a host function, wherever it lives (protocol section 4, *Calling*).

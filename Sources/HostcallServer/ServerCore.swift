@@ -56,7 +56,7 @@ actor ServerCore {
     var generator = SystemRandomNumberGenerator()
     let instance = (0..<32).map { _ in String(UInt8.random(in: 0...15, using: &generator), radix: 16) }.joined()
     bridge = Bridge(
-      limits: configuration.limits,
+      limits: configuration.limits, policy: configuration.policy,
       identity: DaemonIdentity(server: "hostcalld/\(HostcallVersion.current)", instance: instance),
       secret: generator.next(), now: now)
     let identity = PeerIdentity(userID: getuid(), groupID: getgid(), processID: getpid())
@@ -116,10 +116,14 @@ actor ServerCore {
   }
 
   func leave(on signals: [Int32]) throws(ServerError) {
+    try watch(signals) { [unowned self] in assumeIsolated { $0.signalled() } }
+  }
+
+  func watch(_ signals: [Int32], _ handler: @escaping @Sendable () -> Void) throws(ServerError) {
     for number in signals {
       do throws(LoopError) {
         // The loop owns the handle until it stops.
-        _ = try LoopSignal(loop, number: number) { [unowned self] in assumeIsolated { $0.signalled() } }
+        _ = try LoopSignal(loop, number: number, onSignal: handler)
       } catch {
         throw ServerError(error.description)
       }
@@ -382,9 +386,24 @@ actor ServerCore {
     if frame.peer == host.peer { return hostReceived(frame) }
     guard frame.header.kind == .invoke, let function = builtIns[frame.header.function] else { return }
     let now = loop.nowNanoseconds()
-    let reply = frame.withDecoded { function.reply(to: $0, bridge: bridge, now: now) }
-    let header = FrameHeader(kind: .complete, encoding: reply.encoding, id: frame.header.id)
-    submit(FrameEncoder.encode(header, payload: reply.payload), from: builtInPeer)
+    let result = frame.withDecoded { invoke in
+      Result { try function.reply(to: invoke, bridge: bridge, now: now) }
+    }
+    let completion = Completion(correlationID: frame.header.id, result)
+    submit(FrameEncoder.encode(completion.header, payload: completion.payload), from: builtInPeer)
+  }
+
+  // MARK: Policy
+
+  func setPolicy(_ policy: Policy) {
+    let change = bridge.setPolicy(policy, now: loop.nowNanoseconds(), into: &actions)
+    settle()
+    report(
+      .notice, "policy set",
+      [
+        ("rules", "\(policy.rules.count)"), ("registrations-put-to-sleep", "\(change.slept)"),
+        ("registrations-woken", "\(change.woken)"),
+      ])
   }
 
   // MARK: Time
