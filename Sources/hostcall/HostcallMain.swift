@@ -1,12 +1,13 @@
 import ArgumentParser
 import Glibc
 import HostcallClient
+import HostcallLoop
 
 /// The program: runs the command that the arguments name, and turns whatever stops it into one line and an exit status.
 @main
 enum HostcallMain {
   static func main() async {
-    StandardStreams.keepDescriptorsApart()
+    StandardDescriptors.keepApart()
     Interruption.begin()
     do {
       var command = try await HostcallCommand.asyncParseAsRoot()

@@ -8,16 +8,6 @@ struct StreamError: Error, Equatable {
 
 /// Whole reads and writes on descriptors. They block the calling thread.
 enum StandardStreams {
-  /// Sees to it that no socket takes the number of a standard stream that the caller has closed.
-  ///
-  /// Each that is closed is opened the wrong way round, so that using it fails as if it were closed.
-  static func keepDescriptorsApart() {
-    for descriptor in STDIN_FILENO...STDERR_FILENO where fcntl(descriptor, F_GETFD) == -1 {
-      // The lowest free number is given out, so this is the one.
-      _ = open("/dev/null", descriptor == STDIN_FILENO ? O_WRONLY : O_RDONLY)
-    }
-  }
-
   /// Writes all of the bytes.
   static func write(_ bytes: [UInt8], to descriptor: Int32) throws(StreamError) {
     var position = 0
