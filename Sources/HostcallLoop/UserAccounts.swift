@@ -7,6 +7,12 @@ package struct UserAccount: Sendable, Equatable {
   package let name: String
   /// All groups, the primary one among them.
   package let groupIDs: [UInt32]
+
+  package init(userID: UInt32, name: String, groupIDs: [UInt32]) {
+    self.userID = userID
+    self.name = name
+    self.groupIDs = groupIDs
+  }
 }
 
 /// Asks the system's databases about users and groups.

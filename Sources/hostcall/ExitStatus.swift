@@ -7,6 +7,8 @@ struct ExitStatus: RawRepresentable, Equatable {
 
   /// The function was run and failed: its worker chose the status.
   static let functionFailed = ExitStatus(rawValue: 1)
+  /// The user that was asked about may not.
+  static let denied = ExitStatus(rawValue: 1)
   /// The daemon could not be reached, or the connection was lost.
   static let noDaemon = ExitStatus(rawValue: 2)
   /// There was no outcome in time.

@@ -14,7 +14,7 @@ struct HostcallCommand: AsyncParsableCommand {
         hostcall serve upper -- tr a-z A-Z &
         hostcall call upper hello
 
-      Exit status: 0 done, 1 the function failed, 2 the daemon was not reached or the connection was lost, 3 no \
+      Exit status: 0 done, 1 the function failed (can: the user may not), 2 the daemon was not reached or the connection was lost, 3 no \
       outcome in time, 4 nobody has the function, 5 any other answer of the daemon, 64 wrong arguments, 66 the \
       input cannot be read, 74 the output cannot be written, 128 and the signal's number after a signal.
       """,
@@ -22,6 +22,6 @@ struct HostcallCommand: AsyncParsableCommand {
     subcommands: [
       CallCommand.self, ServeCommand.self, PublishCommand.self, WatchCommand.self, FunctionsCommand.self,
       PeersCommand.self, CallsCommand.self,
-      InfoCommand.self, StatsCommand.self, PingCommand.self,
+      InfoCommand.self, StatsCommand.self, CanCommand.self, PingCommand.self,
     ])
 }

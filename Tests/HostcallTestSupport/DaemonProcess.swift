@@ -26,9 +26,8 @@ package final class DaemonProcess {
     temporary = folder
     var arguments = ["--socket", temporary.file("s")] + arguments
     if let configuration {
-      let file = temporary.file("hostcalld.toml")
-      Files.write(configuration.utf8, to: file)
-      arguments += ["--config", file]
+      Files.write(configuration.utf8, to: temporary.file("hostcalld.toml"))
+      arguments += ["--config", temporary.file("hostcalld.toml")]
     }
     child = try ChildProcess(
       "hostcalld", arguments, environment: faults?.environment(report: temporary.file("faults")) ?? [:],
@@ -52,6 +51,9 @@ package final class DaemonProcess {
 
   /// How often each of the faults that it was to meet has come. Once it has ended.
   package func faultCounts() -> [String: Int] { FaultPlan.counts(inReport: temporary.file("faults")) }
+
+  /// The file of the configuration that it was started with.
+  package var configurationFile: String { temporary.file("hostcalld.toml") }
 
   package func standardError() -> String { child.standardError() }
 
