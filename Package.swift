@@ -44,7 +44,8 @@ let package = Package(
     .executableTarget(
       name: "hostcalld",
       dependencies: [
-        "HostcallServer", "HostcallWire", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        "HostcallLoop", "HostcallServer", "HostcallWire",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"), "TOMLKit",
       ],
       swiftSettings: settings),

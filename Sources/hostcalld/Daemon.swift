@@ -1,4 +1,5 @@
 import Glibc
+import HostcallLoop
 import HostcallServer
 import HostcallWire
 import Logging
@@ -6,31 +7,64 @@ import Logging
 /// A running daemon: a server, its log and its signals.
 struct Daemon {
   private let server: HostcallServer
+  private let writer: LineWriter
+  private let logger: Logger
+  private let source: SettingsSource
+  private let settings: Settings
+  private let socketPath: String
 
-  init(_ settings: Settings, socketPath: String) throws {
-    // A reader of the log that goes away must not take the daemon along.
+  init(_ settings: Settings, from source: SettingsSource, socketPath: String) throws {
+    self.settings = settings
+    self.source = source
+    self.socketPath = socketPath
+    // A peer that goes away must not take the daemon along, nor a terminal that does before SIGHUP means something.
     signal(SIGPIPE, SIG_IGN)
+    signal(SIGHUP, SIG_IGN)
     let descriptors = Self.raiseDescriptorLimit()
-    LoggingSystem.bootstrap { _ in JournalLogHandler(level: settings.logLevel) }
+    let writer = try LineWriter(
+      STDERR_FILENO, queuedLines: settings.logQueuedLines, lossLine: JournalLogHandler.lossLine)
+    self.writer = writer
+    LoggingSystem.bootstrap { _ in JournalLogHandler(level: settings.logLevel, writer: writer) }
     let logger = Logger(label: "hostcalld")
+    self.logger = logger
     logger.info(
       "starting",
-      metadata: [
-        "version": "\(HostcallVersion.current)", "pid": "\(getpid())", "descriptors": "\(descriptors)",
-      ])
+      metadata: JournalLogHandler.metadata([
+        ("version", "\(HostcallVersion.current)"), ("pid", "\(getpid())"), ("descriptors", "\(descriptors)"),
+        ("rules", "\(settings.policy.rules.count)"),
+      ]))
     var configuration = HostcallServer.Configuration(socketPath: socketPath)
     configuration.socketMode = settings.socketMode
     configuration.shutdownGrace = .milliseconds(settings.shutdownGraceMilliseconds)
     configuration.limits = settings.limits
+    configuration.policy = settings.policy
     configuration.onEvent = { event in Self.log(event, to: logger) }
-    server = try HostcallServer(configuration)
+    do {
+      server = try HostcallServer(configuration)
+    } catch {
+      _ = writer.finish(withinMilliseconds: settings.logFlushMilliseconds)
+      throw error
+    }
   }
 
-  /// Serves until SIGTERM or SIGINT; the second one of them ends all calls at once.
+  /// Serves until SIGTERM or SIGINT; the second one of them ends all calls at once. SIGHUP reads the configuration again.
   func run() async throws {
+    // What comes while the last one is read means that it is read once more.
+    let (hangUps, hangUp) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
+    let reloading = Task {
+      var reloading = Reloading(source, server, logger, started: settings, socketPath: socketPath)
+      for await _ in hangUps { await reloading.reload() }
+    }
+    defer {
+      hangUp.finish()
+      reloading.cancel()
+      // Who reads the log has that long to take the rest.
+      _ = writer.finish(withinMilliseconds: settings.logFlushMilliseconds)
+    }
     do {
       // Before the socket is there, so that nobody who finds it can end the daemon in the middle of its start.
       try await server.leave(on: [SIGTERM, SIGINT])
+      try await server.onSignal(SIGHUP) { hangUp.yield() }
       try await server.run()
     } catch {
       // The process must not exit while the loop is closing its signals: libuv takes its own state down at exit.

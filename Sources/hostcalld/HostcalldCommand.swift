@@ -1,11 +1,11 @@
 public import ArgumentParser
 import Glibc
+import HostcallLoop
 import HostcallServer
 import HostcallWire
 public import Logging
 
 /// The daemon: reads its arguments and configuration, and runs a server until it is told to stop.
-@main
 struct HostcalldCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "hostcalld",
@@ -13,7 +13,7 @@ struct HostcalldCommand: AsyncParsableCommand {
     discussion: """
       Without --socket it listens on $HOSTCALL_SOCKET, else on hostcall.sock in $RUNTIME_DIRECTORY, in \
       $XDG_RUNTIME_DIR or, for root, in /run/hostcall. It stays in the foreground and logs to standard error. SIGTERM \
-      and SIGINT let running calls end, a second one does not wait.
+      and SIGINT let running calls end, a second one does not wait. SIGHUP reads the rules of the configuration again.
 
       Example: hostcalld --socket /tmp/hostcall.sock --log-level debug
       """,
@@ -35,13 +35,14 @@ struct HostcalldCommand: AsyncParsableCommand {
 
   func run() async throws {
     do {
-      var settings = try Settings.read(config)
-      if let socket { settings.socketPath = socket }
-      if let logLevel { settings.logLevel = logLevel }
-      let path = try settings.socketPath ?? Self.defaultPath()
+      let source = SettingsSource(file: config, socketPath: socket, logLevel: logLevel)
+      let settings = try source.read()
+      let path = try SettingsSource.socketPath(settings)
       if checkConfig { return print(settings.description(socketPath: path), terminator: "") }
-      try await Daemon(settings, socketPath: path).run()
+      try await Daemon(settings, from: source, socketPath: path).run()
     } catch let error as SettingsError {
+      throw Self.refused(error.description)
+    } catch let error as LoopError {
       throw Self.refused(error.description)
     } catch let error as ServerError {
       throw Self.refused(error.description)
@@ -50,14 +51,14 @@ struct HostcalldCommand: AsyncParsableCommand {
     }
   }
 
-  private static func defaultPath() throws(SocketLocationError) -> String {
-    try SocketLocation.path(userID: geteuid()) { name in getenv(name).map { String(cString: $0) } }
-  }
-
-  /// One line on standard error, exit status 1.
+  /// One line on standard error, for somebody who reads it within a second; exit status 1.
   private static func refused(_ reason: String) -> ExitCode {
-    var line = "hostcalld: \(reason)\n"
-    line.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    signal(SIGPIPE, SIG_IGN)
+    var interest = pollfd(fd: STDERR_FILENO, events: Int16(POLLOUT), revents: 0)
+    if poll(&interest, 1, 1_000) > 0 {
+      var line = "hostcalld: \(reason)\n"
+      line.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    }
     return ExitCode(1)
   }
 }

@@ -1,18 +1,28 @@
 import Glibc
+import HostcallLoop
 import Logging
 
-/// Writes each event as one line to standard error: message, then `key=value` in the order given.
+/// Makes each event one line of standard error: message, then `key=value` in the order given. Never waits for a reader.
 ///
 /// Where standard error is not a terminal, each line begins with the priority prefix that journald reads: `<6>`.
 struct JournalLogHandler: LogHandler {
   var logLevel: Logger.Level
   var metadata: Logger.Metadata = [:]
+  private let writer: LineWriter
   private let hasPrefix: Bool
 
-  init(level: Logger.Level) {
+  init(level: Logger.Level, writer: LineWriter) {
     logLevel = level
-    hasPrefix = isatty(STDERR_FILENO) == 0
+    self.writer = writer
+    hasPrefix = Self.standardErrorHasPrefix
   }
+
+  /// What the writer is to say when lines were lost.
+  static func lossLine(_ lines: UInt64) -> String {
+    (standardErrorHasPrefix ? prefix(.warning) : "") + "log lines lost lines=\(lines)"
+  }
+
+  private static let standardErrorHasPrefix = isatty(STDERR_FILENO) == 0
 
   subscript(metadataKey key: String) -> Logger.Metadata.Value? {
     get { metadata[key] }
@@ -25,9 +35,7 @@ struct JournalLogHandler: LogHandler {
     for (key, value) in Self.ordered(event.metadata ?? [:]) {
       line += " \(key)=\(Self.quote(value))"
     }
-    line += "\n"
-    // One write a line, so that lines of several processes do not mix. What cannot be written is lost.
-    line.withUTF8 { _ = write(STDERR_FILENO, $0.baseAddress, $0.count) }
+    writer.append(line)
   }
 
   // MARK: Order

@@ -9,7 +9,12 @@ struct Settings {
   var socketMode: UInt32 = 0o600
   var shutdownGraceMilliseconds = 10_000
   var logLevel = Logger.Level.info
+  var logQueuedLines = 4_096
+  var logFlushMilliseconds = 1_000
   var limits = Limits()
+  var policyEntries: [PolicyEntry] = []
+  /// The rules with numbers for names.
+  var policy = Policy()
 
   /// Reads a file; nil gives the defaults.
   static func read(_ path: String?) throws(SettingsError) -> Settings {
@@ -23,6 +28,7 @@ struct Settings {
     try file.forEach { (key: String, value: any TOMLValueConvertible) throws(SettingsError) in
       try take(key, value, file)
     }
+    try takePolicy(file)
     if limits.outputBytesBeforeClose <= limits.outputBytesPerConnection {
       throw SettingsError(
         "\(path): limits.output-bytes-before-close is \(limits.outputBytesBeforeClose), not above "
@@ -51,6 +57,8 @@ struct Settings {
         throw file.wrong(key, "trace, debug, info, notice, warning, error or critical, in quotes")
       }
       logLevel = level
+    case "log.queued-lines": logQueuedLines = try file.number(key, value, 1...1_000_000)
+    case "log.flush-milliseconds": logFlushMilliseconds = try file.number(key, value, 0...600_000)
     default:
       guard let limit = Limits.keys.first(where: { key == "limits.\($0.name)" }) else {
         throw file.unknown(key, known: Self.knownKeys)
@@ -60,18 +68,36 @@ struct Settings {
   }
 
   private static let knownKeys =
-    ["server.socket", "server.socket-mode", "server.shutdown-grace-milliseconds", "log.level"]
-    + Limits.keys.map { "limits.\($0.name)" }
+    [
+      "server.socket", "server.socket-mode", "server.shutdown-grace-milliseconds", "log.level", "log.queued-lines",
+      "log.flush-milliseconds", "policy",
+    ] + Limits.keys.map { "limits.\($0.name)" }
+
+  /// All keys but those of the rules, with the values that hold as a configuration writes them.
+  func values(socketPath: String) -> [(key: String, value: String)] {
+    [
+      ("server.socket", SettingsFile.quoted(socketPath)),
+      ("server.socket-mode", "\"0\(String(socketMode, radix: 8))\""),
+      ("server.shutdown-grace-milliseconds", "\(shutdownGraceMilliseconds)"),
+      ("log.level", "\"\(logLevel)\""),
+      ("log.queued-lines", "\(logQueuedLines)"),
+      ("log.flush-milliseconds", "\(logFlushMilliseconds)"),
+    ] + Limits.keys.map { ("limits.\($0.name)", "\(limits[keyPath: $0.keyPath])") }
+  }
 
   /// All keys with the values that hold, as a configuration file.
   func description(socketPath: String) -> String {
-    var lines = [
-      "[server]", "socket = \"\(socketPath)\"", "socket-mode = \"0\(String(socketMode, radix: 8))\"",
-      "shutdown-grace-milliseconds = \(shutdownGraceMilliseconds)", "", "[log]", "level = \"\(logLevel)\"", "",
-      "[limits]",
-    ]
-    for key in Limits.keys { lines.append("\(key.name) = \(limits[keyPath: key.keyPath])") }
-    return lines.joined(separator: "\n") + "\n"
+    var text = ""
+    var section: Substring = ""
+    for (key, value) in values(socketPath: socketPath) {
+      let parts = key.split(separator: ".", maxSplits: 1)
+      if parts[0] != section {
+        section = parts[0]
+        text += "\(text.isEmpty ? "" : "\n")[\(section)]\n"
+      }
+      text += "\(parts[1]) = \(value)\n"
+    }
+    return text + policyDescription
   }
 }
 

@@ -40,12 +40,27 @@ struct SettingsFile {
     return text
   }
 
+  /// Keys that are lists of tables.
+  private static let lists = ["policy"]
+
+  /// The tables under `[[key]]`, in order. The n-th one's keys are `key[n].…`, from 0.
+  func tables(_ key: String, _ wanted: String) throws(SettingsError) -> [TOMLTable] {
+    guard let value = table[key] else { return [] }
+    guard let array = value.array else { throw wrong(key, "a list of \(wanted)") }
+    var tables: [TOMLTable] = []
+    for element in array {
+      guard let table = element.table else { throw wrong(key, "a list of \(wanted)") }
+      tables.append(table)
+    }
+    return tables
+  }
+
   /// Gives each value with its full key, such as `limits.connections`, in order of line.
   func forEach(
     _ use: (_ key: String, _ value: any TOMLValueConvertible) throws(SettingsError) -> Void
   ) throws(SettingsError) {
     var found: [(key: String, value: any TOMLValueConvertible)] = []
-    for key in table.keys {
+    for key in table.keys where !Self.lists.contains(key) {
       guard let value = table[key] else { continue }
       guard let section = value.table else {
         found.append((key, value))
@@ -75,7 +90,12 @@ struct SettingsFile {
 
   /// A value that cannot be.
   func wrong(_ key: String, _ wanted: String) -> SettingsError {
-    SettingsError("\(place(key)): \(key) must be \(wanted)")
+    SettingsError("\(place(key)): \(Self.shown(key)) must be \(wanted)")
+  }
+
+  /// A value that makes no sense, by a sentence; on the line of the key or, if it is not there, of the other one.
+  func refused(_ key: String, or other: String = "", _ reason: String) -> SettingsError {
+    SettingsError("\(place(lines[key] == nil ? other : key)): \(reason)")
   }
 
   /// A key that means nothing.
@@ -84,21 +104,54 @@ struct SettingsFile {
       $0.hasSuffix(".\(key)") || $0.split(separator: ".").last == key.split(separator: ".").last
     }
     let advice = similar.first.map { "did you mean \($0)?" } ?? "hostcalld --check-config lists all keys"
-    return SettingsError("\(place(key)): unknown key \(key) (\(advice))")
+    return unknown(key, advice: advice)
+  }
+
+  func unknown(_ key: String, advice: String) -> SettingsError {
+    SettingsError("\(place(key)): unknown key \(Self.shown(key)) (\(advice))")
+  }
+
+  /// A text as it stands in a file.
+  static func quoted(_ text: String) -> String {
+    var quoted = ""
+    for scalar in text.unicodeScalars {
+      switch scalar {
+      case "\"", "\\": quoted += "\\\(scalar)"
+      case _ where scalar.value < 0x20 || scalar.value == 0x7f:
+        let digits = String(scalar.value, radix: 16)
+        quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
+      default: quoted.unicodeScalars.append(scalar)
+      }
+    }
+    return "\"\(quoted)\""
+  }
+
+  /// A key for people, without the place in a list.
+  private static func shown(_ key: String) -> String {
+    guard let start = key.firstIndex(of: "["), let end = key.firstIndex(of: "]") else { return key }
+    return String(key[..<start] + key[key.index(after: end)...])
   }
 
   private func place(_ key: String) -> String {
-    lines[key].map { "\(path):\($0)" } ?? path
+    let list = key.prefix { $0 != "[" }
+    return (lines[key] ?? lines[String(list)]).map { "\(path):\($0)" } ?? path
   }
 
   /// On which line each full key stands. TOML's parser does not say, so the lines are read once more.
   private static func lines(in text: String) -> [String: Int] {
     var lines: [String: Int] = [:]
     var section = ""
+    var counts: [String: Int] = [:]
     for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
       let line = line.drop { $0.isWhitespace }
       if line.hasPrefix("["), let end = line.firstIndex(of: "]") {
         section = name(line[line.index(after: line.startIndex)..<end])
+        if line.hasPrefix("[[") {
+          let number = counts[section, default: 0]
+          counts[section] = number + 1
+          lines[section] = lines[section] ?? index + 1
+          section += "[\(number)]"
+        }
         lines[section] = index + 1
       } else if !line.hasPrefix("#"), let equals = line.firstIndex(of: "=") {
         let key = name(line[..<equals])
