@@ -80,6 +80,8 @@ public struct Limits: Sendable, Equatable {
   public var abandonedMilliseconds = 300_000
   /// Milliseconds that a daemon which has ended all calls waits for its peers to read what was sent to them.
   public var lingerMilliseconds = 1_000
+  /// Milliseconds in which the log says the same of one user only once; 0 for always.
+  public var logRepeatMilliseconds = 10_000
 
   /// The defaults.
   public init() {}
@@ -151,6 +153,7 @@ public struct Limits: Sendable, Equatable {
     Key("liveness-milliseconds", \.livenessMilliseconds, 0...86_400_000),
     Key("abandoned-milliseconds", \.abandonedMilliseconds, 0...86_400_000),
     Key("linger-milliseconds", \.lingerMilliseconds, 0...600_000),
+    Key("log-repeat-milliseconds", \.logRepeatMilliseconds, 0...86_400_000),
   ]
 
   private static let mostBytes = 1_099_511_627_776

@@ -44,6 +44,9 @@ actor ServerCore {
   private var lingerTimer: LoopTimer?
   private var turnHook: LoopTurnHook?
   private var armedMilliseconds: UInt64?
+  var logLimiter: LogLimiter
+  var logTimer: LoopTimer?
+  var logTimerIsArmed = false
   private var endWaiters: [CheckedContinuation<Void, Never>] = []
   private var builtInPeer = PeerID.nobody
   private var builtIns: [UInt32: BuiltInFunction] = [:]
@@ -53,6 +56,7 @@ actor ServerCore {
     self.configuration = configuration
     self.loop = loop
     let now = loop.nowNanoseconds()
+    logLimiter = LogLimiter(intervalMilliseconds: configuration.limits.logRepeatMilliseconds)
     var generator = SystemRandomNumberGenerator()
     let instance = (0..<32).map { _ in String(UInt8.random(in: 0...15, using: &generator), radix: 16) }.joined()
     bridge = Bridge(
@@ -179,7 +183,10 @@ actor ServerCore {
     stream.output.appendFrame(byteCount: goaway.count) { $0.copyBytes(from: goaway) }
     _ = stream.flush()
     stream.close()
-    report(.warning, "connection refused", describe(credentials) + [("reason", refusal.reason)])
+    let limit = refusal.notice.map { [("limit", $0.limit), ("value", "\($0.value)")] } ?? []
+    reportSeldom(
+      .warning, "connection refused", userID: credentials.userID, processID: credentials.processID,
+      about: refusal.notice?.limit, limit + [("reason", refusal.reason)])
   }
 
   private func connection(_ peer: PeerID) -> Connection? {
@@ -361,9 +368,9 @@ actor ServerCore {
     actions.withParts(of: frame, incoming: incoming) { prefix, _ in
       connection.reason = String(decoding: prefix, as: UTF8.self)
     }
-    report(
-      .notice, "peer refused",
-      describe(connection.credentials) + [("status", "\(frame.header.status)"), ("reason", connection.reason)])
+    reportSeldom(
+      .notice, "peer refused", userID: connection.credentials.userID, processID: connection.credentials.processID,
+      [("status", "\(frame.header.status)"), ("reason", connection.reason)])
   }
 
   /// Handles what carrying out actions has led to, until nothing is left.
@@ -461,6 +468,7 @@ actor ServerCore {
     place?.removeSocket()
     place = nil
     phase = .ended
+    tell(logLimiter.takeAllSuppressed())
     report(.info, "stopped")
     for waiter in endWaiters { waiter.resume() }
     endWaiters = []
@@ -470,25 +478,5 @@ actor ServerCore {
   func waitUntilEnded() async {
     guard phase != .ended else { return }
     await withCheckedContinuation { endWaiters.append($0) }
-  }
-
-  // MARK: Reporting
-
-  func report(_ level: ServerEvent.Level, _ message: String, _ fields: [(key: String, value: String)] = []) {
-    configuration.onEvent(ServerEvent(level, message, fields))
-  }
-
-  /// Somebody has met a limit.
-  private func report(_ notice: LimitNotice) {
-    report(
-      .warning, "limit met",
-      [
-        ("uid", "\(notice.identity.userID)"), ("pid", "\(notice.identity.processID)"), ("limit", notice.limit),
-        ("value", "\(notice.value)"),
-      ])
-  }
-
-  private func describe(_ credentials: PeerCredentials) -> [(key: String, value: String)] {
-    [("uid", "\(credentials.userID)"), ("pid", "\(credentials.processID)")]
   }
 }

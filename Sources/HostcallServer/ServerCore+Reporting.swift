@@ -1,0 +1,63 @@
+import HostcallBridge
+import HostcallLoop
+
+/// What the server tells its operator.
+extension ServerCore {
+  func report(_ level: ServerEvent.Level, _ message: String, _ fields: [(key: String, value: String)] = []) {
+    configuration.onEvent(ServerEvent(level, message, fields))
+  }
+
+  /// The same for what a user can cause as often as it likes: only once in a while for each user and `what`.
+  ///
+  /// - Parameter what: what is the same about such lines, such as the name of a limit; nil for the message.
+  func reportSeldom(
+    _ level: ServerEvent.Level, _ message: String, userID: UInt32, processID: Int32, about what: String? = nil,
+    _ fields: [(key: String, value: String)] = []
+  ) {
+    let key = LogLimiter.Key(userID: userID, what: what ?? message)
+    guard let suppressed = logLimiter.admit(key, nowMilliseconds: loop.nowNanoseconds() / 1_000_000) else {
+      return armLogTimer()
+    }
+    let before = suppressed == 0 ? [] : [("suppressed", "\(suppressed)")]
+    report(level, message, [("uid", "\(userID)"), ("pid", "\(processID)")] + fields + before)
+  }
+
+  /// Somebody has met a limit.
+  func report(_ notice: LimitNotice) {
+    reportSeldom(
+      .warning, "limit met", userID: notice.identity.userID, processID: notice.identity.processID, about: notice.limit,
+      [("limit", notice.limit), ("value", "\(notice.value)")])
+  }
+
+  func describe(_ credentials: PeerCredentials) -> [(key: String, value: String)] {
+    [("uid", "\(credentials.userID)"), ("pid", "\(credentials.processID)")]
+  }
+
+  /// Sees to it that what was held back is told of when its time is over.
+  private func armLogTimer() {
+    guard !logTimerIsArmed, let next = logLimiter.nextMilliseconds else { return }
+    let timer = logTimer ?? LoopTimer(loop) { [unowned self] in assumeIsolated { $0.tellSuppressed() } }
+    logTimer = timer
+    logTimerIsArmed = true
+    let now = loop.nowNanoseconds() / 1_000_000
+    timer.schedule(afterMilliseconds: next > now ? next - now : 0)
+  }
+
+  private func tellSuppressed() {
+    logTimerIsArmed = false
+    tell(logLimiter.takeSuppressed(nowMilliseconds: loop.nowNanoseconds() / 1_000_000))
+    armLogTimer()
+  }
+
+  func tell(_ suppressed: [LogLimiter.Suppressed]) {
+    for suppressed in suppressed {
+      let key = suppressed.key
+      report(
+        .warning, "log lines suppressed",
+        [
+          ("uid", key.map { "\($0.userID)" } ?? "several"), ("about", key?.what ?? "several"),
+          ("suppressed", "\(suppressed.lines)"),
+        ])
+    }
+  }
+}
