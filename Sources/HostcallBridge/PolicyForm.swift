@@ -47,38 +47,45 @@ struct PolicyForm {
 
   /// Whether the rules allow something with a name, or with all that a pattern means.
   func permits(_ verb: PolicyVerb, _ name: UnsafeRawBufferPointer) -> Bool {
-    guard let root = nodes.first else { return false }
+    if nodes.isEmpty { return false }
     let isPattern = name.last == UInt8(ascii: "*")
     let end = isPattern ? name.count - 1 : name.count
-    var longest = root
+    // Place 0 is the empty prefix.
+    var longest: Slot = 0
     var hash = Self.emptyHash
     for position in 0..<end {
-      hash = Self.hash(hash, name[position])
-      if name[position] == UInt8(ascii: ".") {
+      let byte = name[position]
+      hash = Self.hash(hash, byte)
+      if byte == UInt8(ascii: ".") {
+        let prefix = UnsafeRawBufferPointer(rebasing: name[...position])
         // Where a prefix is not in the table, nothing below it is.
-        guard let node = find(hash, name, position + 1) else { return longest.allowed & verb.bit != 0 }
+        guard let node = find(hash, prefix) else { return nodes[Int(longest)].allowed & verb.bit != 0 }
         longest = node
       }
     }
     if isPattern {
-      let verbs = longest.byteCount == end ? longest.allowedForAll : longest.allowed
-      return verbs & verb.bit != 0
+      let node = nodes[Int(longest)]
+      return (node.byteCount == end ? node.allowedForAll : node.allowed) & verb.bit != 0
     }
-    return (find(hash, name, end) ?? longest).allowed & verb.bit != 0
+    return nodes[Int(find(hash, name) ?? longest)].allowed & verb.bit != 0
   }
 
-  private func find(_ hash: UInt64, _ name: UnsafeRawBufferPointer, _ byteCount: Int) -> Node? {
+  private func find(_ hash: UInt64, _ key: UnsafeRawBufferPointer) -> Slot? {
     let mask = buckets.count - 1
     var place = Int(truncatingIfNeeded: hash) & mask
     while buckets[place] != .none {
-      let node = nodes[Int(buckets[place])]
-      if node.hash == hash, node.byteCount == byteCount {
-        let start = Int(node.start)
-        if bytes[start..<(start + byteCount)].elementsEqual(name[..<byteCount]) { return node }
-      }
+      if nodes[Int(buckets[place])].hash == hash, has(nodes[Int(buckets[place])], key) { return buckets[place] }
       place = (place + 1) & mask
     }
     return nil
+  }
+
+  private func has(_ node: Node, _ key: UnsafeRawBufferPointer) -> Bool {
+    guard node.byteCount == key.count else { return false }
+    return bytes.withUnsafeBytes { bytes in
+      for place in 0..<key.count where bytes[Int(node.start) + place] != key[place] { return false }
+      return true
+    }
   }
 
   // FNV-1a. What is in the table comes from the configuration, so nobody can make its chains long.
