@@ -114,6 +114,6 @@ struct ArgumentTests {
       let help = command.helpMessage(columns: 80)
       #expect(help.contains("Example:\n  hostcall "), "\(help)")
     }
-    #expect(commands.count == 11)
+    #expect(commands.count == 12)
   }
 }

@@ -109,7 +109,7 @@ struct DaemonResourcesTests {
     let witness = try RawPeer(daemon.socketPath)
     try eventually("everything is gone") {
       let stats = try stats(witness)
-      return stats.callsInFlight == 1 && stats.callsQueued == 0 && stats.peers == 3 && stats.functions == 6
+      return stats.callsInFlight == 1 && stats.callsQueued == 0 && stats.peers == 3 && stats.functions == 7
         && stats.storedPayloadBytes == 0
     }
   }
