@@ -5,6 +5,9 @@ extension Bridge {
   mutating func subscribe(_ frame: DecodedFrame, from slot: Slot, into actions: inout ActionBuffer) {
     let header = frame.header
     let name = FrameRules.printable(frame.name)
+    guard isPermitted(.subscribe, frame.name, to: slot) else {
+      return deny(.subscribe, header, name, to: slot, into: &actions)
+    }
     let known = functions.find(frame.name)
     if let known, peers[slot].subscriptions.contains(known) {
       return send(FrameHeader(kind: .result, id: header.id), to: slot, into: &actions)
@@ -48,7 +51,7 @@ extension Bridge {
   mutating func endSubscription(_ subject: Slot, of slot: Slot) {
     peers[slot].subscriptions.remove(subject)
     users[peers[slot].user].subscriptions -= 1
-    functions.removeSubscriber(slot, from: subject)
+    if peers[slot].sleepingSubscriptions.remove(subject) == nil { functions.removeSubscriber(slot, from: subject) }
     functions.release(subject)
   }
 
@@ -58,6 +61,9 @@ extension Bridge {
       let reason = "\(FrameRules.printable(frame.name)): names that begin with hostcall. belong to the daemon"
       if header.id != 0 { refuse(header, to: slot, .invalidArgument, reason, into: &actions) }
       return
+    }
+    guard isPermitted(.publish, frame.name, to: slot) else {
+      return deny(.publish, header, FrameRules.printable(frame.name), to: slot, into: &actions)
     }
     let subscribers = subscribers(to: frame.name)
     var event = FrameHeader(kind: .event, encoding: header.encoding)

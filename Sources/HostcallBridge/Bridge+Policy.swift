@@ -17,12 +17,15 @@ package struct PolicyChange: Sendable, Equatable {
   package let slept: Int
   /// Registrations that had been put to sleep and take calls again.
   package let woken: Int
+  /// The same of subscriptions, which get no events while they sleep.
+  package var subscriptionsSlept = 0
+  package var subscriptionsWoken = 0
 }
 
 /// Who may do what (status DENIED, protocol section 6).
 ///
-/// A request is checked when it comes; what was accepted before goes on when policy changes. A bound name, and whatever
-/// else lasts, remembers policy's yes together with the policy that gave it.
+/// A request is checked when it comes; what was accepted before goes on when policy changes. A bound name remembers
+/// policy's yes together with the policy that gave it; registrations and subscriptions sleep while they are forbidden.
 extension Bridge {
   // MARK: Asking
 
@@ -32,32 +35,27 @@ extension Bridge {
     return policies.permits(verb, name, form: peers[slot].policyForm)
   }
 
-  /// The same for something that lasts, such as a subscription: asked once for each policy that says yes.
-  ///
-  /// - Parameter grant: what is remembered; to be kept with what lasts.
-  func isPermitted(_ verb: PolicyVerb, _ name: [UInt8], to slot: Slot, remembering grant: inout PolicyGrant) -> Bool {
-    if grant.epoch == policies.epoch { return true }
-    guard name.withUnsafeBytes({ isPermitted(verb, $0, to: slot) }) else { return false }
-    grant.epoch = policies.epoch
-    return true
+  /// The same for a name that is known.
+  private func isPermitted(_ verb: PolicyVerb, _ function: Slot, to slot: Slot) -> Bool {
+    functions[function].name.withUnsafeBytes { isPermitted(verb, $0, to: slot) }
   }
 
   /// Whether policy lets a peer make a call. The handle that it names must have been given out.
   mutating func isCallPermitted(_ frame: DecodedFrame, from slot: Slot) -> Bool {
     let handle = Int(frame.header.function)
     if handle == 0 { return isPermitted(.call, frame.name, to: slot) }
-    var bound = peers[slot].bound[handle - 1]
-    if bound.grant.epoch == policies.epoch { return true }
-    let isPermitted = isPermitted(.call, functions[bound.function].name, to: slot, remembering: &bound.grant)
-    peers[slot].bound[handle - 1] = bound
-    return isPermitted
+    if peers[slot].bound[handle - 1].policyEpoch == policies.epoch { return true }
+    guard isPermitted(.call, peers[slot].bound[handle - 1].function, to: slot) else { return false }
+    peers[slot].bound[handle - 1].policyEpoch = policies.epoch
+    return true
   }
 
-  /// Answers a request with DENIED.
+  /// Answers a request with DENIED, if it wants an answer.
   mutating func deny(
     _ verb: PolicyVerb, _ request: FrameHeader, _ name: String, to slot: Slot, into actions: inout ActionBuffer
   ) {
     statistics.policyDenials += 1
+    guard request.id != 0 else { return }
     let user = peers[slot].identity.userID
     refuse(
       request, to: slot, .denied,
@@ -76,20 +74,43 @@ extension Bridge {
 
   /// Another policy is in force from now on.
   ///
-  /// Calls that were accepted go on. Registrations that are forbidden take no new calls, as if their worker had gone, but
-  /// finish those that they have; registrations that an earlier policy had forbidden and this one allows take calls again,
-  /// unless others have the name meanwhile in a way that keeps them out, or have replaced them.
+  /// Calls that were accepted go on. Subscriptions that are forbidden get no events until they may be again.
+  ///
+  /// Registrations that are forbidden take no new calls, as if their worker had gone, but finish those that they have;
+  /// registrations that an earlier policy had forbidden and this one allows take calls again, unless others have the name
+  /// meanwhile in a way that keeps them out, or have replaced them.
   package mutating func setPolicy(_ policy: Policy, now: UInt64, into actions: inout ActionBuffer) -> PolicyChange {
     policies = policies.replaced(by: policy)
     for slot in peers.all where !peers[slot].isLocal {
       peers[slot].policyForm = policies.retainForm(for: peers[slot].identity)
     }
+    var subscriptionsSlept = 0
+    var subscriptionsWoken = 0
+    for slot in peers.all { changeSubscriptions(of: slot, &subscriptionsSlept, &subscriptionsWoken) }
     let slots = peers.all.sorted { peers[$0].session < peers[$1].session }
     let forbidden = slots.flatMap { putToSleep($0) }
     deactivate(forbidden, into: &actions)
     let woken = phase == .running ? slots.flatMap { wake($0, into: &actions) } : []
     moveQueues(leaving: forbidden, joining: woken, now: now, into: &actions)
-    return PolicyChange(slept: forbidden.count, woken: woken.count)
+    return PolicyChange(
+      slept: forbidden.count, woken: woken.count, subscriptionsSlept: subscriptionsSlept,
+      subscriptionsWoken: subscriptionsWoken)
+  }
+
+  private mutating func changeSubscriptions(of slot: Slot, _ slept: inout Int, _ woken: inout Int) {
+    for subject in peers[slot].subscriptions {
+      let isAsleep = peers[slot].sleepingSubscriptions.contains(subject)
+      let isAllowed = isPermitted(.subscribe, subject, to: slot)
+      if isAllowed, isAsleep {
+        peers[slot].sleepingSubscriptions.remove(subject)
+        functions.addSubscriber(slot, to: subject)
+        woken += 1
+      } else if !isAllowed, !isAsleep {
+        peers[slot].sleepingSubscriptions.insert(subject)
+        functions.removeSubscriber(slot, from: subject)
+        slept += 1
+      }
+    }
   }
 
   /// Notes the registrations of a peer that are forbidden as sleeping, and gives them; they are still active.
@@ -97,8 +118,7 @@ extension Bridge {
     var forbidden: [Slot] = []
     for registration in peers[slot].registrations.values.sorted() {
       let record = registrations[registration]
-      let isAllowed = functions[record.function].name.withUnsafeBytes { isPermitted(.register, $0, to: slot) }
-      if isAllowed { continue }
+      if isPermitted(.register, record.function, to: slot) { continue }
       forbidden.append(registration)
       functions.retain(record.function)
       peers[slot].sleeping[record.handle] = SleepingRegistration(
@@ -117,10 +137,9 @@ extension Bridge {
     var woken: [Slot] = []
     for (handle, sleeping) in peers[slot].sleeping.sorted(by: { $0.key < $1.key }) {
       let function = sleeping.function
-      let isAllowed = functions[function].name.withUnsafeBytes { isPermitted(.register, $0, to: slot) }
       let isKeptOut =
         functions[function].isExclusive || (sleeping.isExclusive && !functions[function].registrations.isEmpty)
-      guard isAllowed, !isKeptOut else { continue }
+      guard isPermitted(.register, function, to: slot), !isKeptOut else { continue }
       functions.retain(function)
       forgetSleeping(handle, of: slot)
       activate(

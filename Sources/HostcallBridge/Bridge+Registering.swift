@@ -243,7 +243,7 @@ extension Bridge {
     if peers[slot].handles[function] == nil {
       functions.retain(function)
       users[user].boundHandles += 1
-      peers[slot].bound.append(BoundHandle(function: function, grant: PolicyGrant(epoch: policies.epoch)))
+      peers[slot].bound.append(BoundHandle(function: function, policyEpoch: policies.epoch))
       peers[slot].handles[function] = UInt32(peers[slot].bound.count)
     }
     send(

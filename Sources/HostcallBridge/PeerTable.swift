@@ -56,6 +56,8 @@ struct PeerRecord {
   var registrationsGiven: UInt32 = 0
   /// Names and patterns whose events it gets, and those that wait for it to read.
   var subscriptions: Set<Slot> = []
+  /// Those among them that policy has put to sleep: their events pass it by.
+  var sleepingSubscriptions: Set<Slot> = []
   var events = EventQueue()
   /// The last publication that it was counted for, so that it gets each once.
   var lastPublication: UInt64 = 0
@@ -72,8 +74,8 @@ struct PeerRecord {
 /// A name that a peer has bound.
 struct BoundHandle: BitwiseCopyable {
   let function: Slot
-  /// Policy's yes to calling it.
-  var grant: PolicyGrant
+  /// The ``PolicyTable/epoch`` of the policy that last said yes to calling it.
+  var policyEpoch: UInt32
 }
 
 /// All peers, by place.

@@ -1,9 +1,3 @@
-/// A remembered yes of policy; it holds for as long as the policy does.
-struct PolicyGrant: BitwiseCopyable {
-  /// The ``PolicyTable/epoch`` for which it was given, 0 for none.
-  var epoch: UInt32 = 0
-}
-
 /// The policy in force, and its forms: peers to whom the same rules apply share one.
 struct PolicyTable {
   private struct Record {
@@ -19,7 +13,8 @@ struct PolicyTable {
   static let mostIdleForms = 64
 
   private(set) var policy: Policy
-  /// Another number for each policy that was in force, so that a ``PolicyGrant`` can be told from an old one.
+  /// Another number for each policy that was in force, so that what a policy has said can be told from what
+  /// an earlier one has.
   private(set) var epoch: UInt32
   private(set) var hasRules: Bool
   /// Places of rules by whom they are for, in order.

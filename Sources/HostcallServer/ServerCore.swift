@@ -410,6 +410,8 @@ actor ServerCore {
       [
         ("rules", "\(policy.rules.count)"), ("registrations-put-to-sleep", "\(change.slept)"),
         ("registrations-woken", "\(change.woken)"),
+        ("subscriptions-put-to-sleep", "\(change.subscriptionsSlept)"),
+        ("subscriptions-woken", "\(change.subscriptionsWoken)"),
       ])
   }
 

@@ -114,17 +114,82 @@ import Testing
     _ = try local.next(.invoke)
   }
 
-  @Test func publishingAndSubscribingCanBeAsked() throws {
+  @Test func publishingNeedsARule() throws {
     let harness = BridgeHarness(policy: try Self.allBut(.publish, "door.open"))
+    let subscriber = harness.connect()
+    try subscriber.subscribe("door.*")
+    let publisher = harness.connect(userID: 33)
+    publisher.publish("door.open", "x")
+    try publisher.expectResult(.denied, request: 904, containing: "door.open: policy does not let user 33 publish it")
+    publisher.publish("door.open", "x", isAnswered: false)
+    publisher.expectNothing()
+    subscriber.expectNothing()
+    #expect(harness.bridge.statsReport().policyDenials == 2)
+    publisher.publish("door.shut", "x", isAnswered: false)
+    try subscriber.expectEvent("door.shut", "x", place: 1)
+  }
+
+  @Test func subscribingNeedsARuleThatCoversAllOfAPattern() throws {
+    let harness = BridgeHarness(policy: try Self.allBut(.subscribe, "door.secret"))
     let peer = harness.connect()
-    let name = Array("door.open".utf8)
-    var grant = PolicyGrant()
-    #expect(!harness.bridge.isPermitted(.publish, name, to: peer.id.slot, remembering: &grant))
-    #expect(harness.bridge.isPermitted(.subscribe, name, to: peer.id.slot, remembering: &grant))
-    harness.setPolicy(try Self.allBut(.subscribe, "door.open"))
-    #expect(!harness.bridge.isPermitted(.subscribe, name, to: peer.id.slot, remembering: &grant))
+    for (request, name) in ["door.secret", "door.*", "*"].enumerated() {
+      peer.send(FrameHeader(kind: .subscribe, id: UInt64(request + 1)), name: name)
+      try peer.expectResult(
+        .denied, request: UInt64(request + 1), containing: "\(name): policy does not let user 1000 subscribe to it")
+    }
+    try peer.subscribe("door.secret.*")
+    try peer.subscribe("hostcall.*")
+  }
+
+  @Test func aForbiddenSubscriptionGetsNoEventsUntilItMayAgain() throws {
+    let harness = BridgeHarness()
+    let peer = harness.connect()
+    try peer.subscribe("door.*")
+    try peer.subscribe("bell")
+    let publisher = harness.connect()
+    let change = harness.setPolicy(try Self.allBut(.subscribe, "door.*"))
+    #expect(change == PolicyChange(slept: 0, woken: 0, subscriptionsSlept: 1, subscriptionsWoken: 0))
+    publisher.publish("door.open", "1")
+    #expect(try publisher.expectResult(.ok, request: 904).header.aux == 0)
+    publisher.publish("bell", "2", isAnswered: false)
+    try peer.expectEvent("bell", "2", place: 1)
+    peer.send(FrameHeader(kind: .subscribe, id: 5), name: "door.*")
+    try peer.expectResult(.denied, request: 5)
+    #expect(harness.setPolicy(Policy()).subscriptionsWoken == 1)
+    publisher.publish("door.open", "3", isAnswered: false)
+    try peer.expectEvent("door.open", "3", place: 2)
+    // One that sleeps can be ended, and goes with its peer.
+    harness.setPolicy(try Self.allBut(.subscribe, "*"))
+    peer.send(FrameHeader(kind: .unsubscribe, id: 6), name: "bell")
+    try peer.expectResult(.ok, request: 6)
+    #expect(harness.setPolicy(Policy()).subscriptionsWoken == 1)
+    harness.setPolicy(try Self.allBut(.subscribe, "*"))
+    for peer in [peer, publisher] { peer.gone() }
+    #expect(harness.bridge.remains.isEmpty)
+  }
+
+  @Test func whoSubscribesLearnsOfRegistrationsThatSleepAndWake() throws {
+    let harness = BridgeHarness()
+    let worker = harness.connect()
+    try worker.register("a")
+    try worker.subscribe("hostcall.function.*")
+    harness.setPolicy(try Self.allBut(.register, "a"))
+    #expect(try worker.next(.event).name == "hostcall.function.unregistered")
     harness.setPolicy(Policy())
-    #expect(harness.bridge.isPermitted(.subscribe, name, to: peer.id.slot, remembering: &grant))
+    #expect(try worker.next(.event).name == "hostcall.function.registered")
+  }
+
+  @Test func whatSleepsIsChargedToItsUser() throws {
+    let harness = BridgeHarness { $0.registrationsPerUser = 1 }
+    let worker = harness.connect()
+    let handle = try worker.register("a")
+    harness.setPolicy(try Self.allBut(.register, "a"))
+    let other = harness.connect()
+    other.sendRegister("b", request: 1)
+    try other.expectResult(.overloaded, request: 1)
+    worker.unregister(handle)
+    other.sendRegister("b", request: 2)
+    try other.expectResult(.ok, request: 2)
   }
 
   // MARK: Another policy
@@ -277,7 +342,7 @@ import Testing
   }
 
   @Test func whatSleepsCountsAsRegistered() throws {
-    var limits = Limits()
+    var limits = BridgeHarness.quiet
     limits.registrationsPerConnection = 1
     let harness = BridgeHarness(limits: limits)
     let worker = harness.connect()

@@ -14,6 +14,7 @@ extension HistoryModel {
 
   func subscribe(_ peer: Int, request: UInt64, name: String) {
     if peers[peer].requests[request] != nil { return violate(peer) }
+    guard isAllowed(.subscribe, name, peer) else { return expectRefusal(peer, request, [.denied]) }
     if !peers[peer].subscriptions.contains(name) {
       let isTooMany =
         peers[peer].subscriptions.count >= limits.subscriptionsPerConnection
@@ -36,10 +37,14 @@ extension HistoryModel {
     _ peer: Int, request: UInt64, name: String, payload: [UInt8], metadata: Metadata
   ) throws(HistoryViolation) {
     if request != 0, peers[peer].requests[request] != nil { return violate(peer) }
+    guard isAllowed(.publish, name, peer) else {
+      return request == 0 ? () : expectRefusal(peer, request, [.denied])
+    }
     var subscribers = 0
     for subscriber in peers.indices where peers[subscriber].state != .gone {
       let isMeant = peers[subscriber].subscriptions.contains { subscription in
-        subscription == name || isPattern(subscription) && name.hasPrefix(subscription.dropLast())
+        (subscription == name || isPattern(subscription) && name.hasPrefix(subscription.dropLast()))
+          && isAllowed(.subscribe, subscription, subscriber)
       }
       guard isMeant else { continue }
       subscribers += 1

@@ -18,7 +18,9 @@ extension HistoryModel {
 
   /// Registrations fall asleep and wake.
   func setPolicy(_ policy: Policy) -> PolicyChange {
+    let before = subscriptionsAwake()
     self.policy = policy
+    let after = subscriptionsAwake()
     let forbidden = registrations.indices.filter {
       registrations[$0].isActive && !isAllowed(.register, registrations[$0].name, registrations[$0].peer)
     }
@@ -29,7 +31,18 @@ extension HistoryModel {
       for handle in peers[peer].sleeping.keys.sorted() { woken += wake(handle, of: peer) ? 1 : 0 }
     }
     endWhatNobodyServes()
-    return PolicyChange(slept: forbidden.count, woken: woken)
+    return PolicyChange(
+      slept: forbidden.count, woken: woken, subscriptionsSlept: before.subtracting(after).count,
+      subscriptionsWoken: after.subtracting(before).count)
+  }
+
+  /// Subscriptions that policy allows, each with its peer.
+  private func subscriptionsAwake() -> Set<String> {
+    var awake: Set<String> = []
+    for peer in peers.indices where peers[peer].state != .gone {
+      for name in peers[peer].subscriptions where isAllowed(.subscribe, name, peer) { awake.insert("\(peer) \(name)") }
+    }
+    return awake
   }
 
   private func wake(_ handle: UInt32, of peer: Int) -> Bool {
@@ -70,7 +83,7 @@ extension HistoryPlayer {
     let entries = Self.names + Self.patterns
     var rule = PolicyRule(
       name, users: random.chance(50) ? .everybody : .these([random.pick(people), random.pick(people)]),
-      may: random.pick([[.call], [.register], [.call, .register], [.call, .register], [.publish, .subscribe]]),
+      may: random.pick([[.call], [.register], [.call, .register], Set(PolicyVerb.allCases), [.publish, .subscribe]]),
       what: random.chance(40) ? ["*"] : [random.pick(entries), random.pick(entries)])
     if random.chance(30) { rule.groups = [random.pick(people)] }
     if random.chance(30) { rule.except = [random.pick(entries)] }
