@@ -84,9 +84,11 @@ struct ReportTextTests {
     #expect(!StatsCommand.text(stats).contains("OUTCOME"))
     stats.outcomes = ["TIMEOUT": 2, "OK": 17, "FAILED": 2]
     stats.storedPayloadBytes = 2_048
+    stats.policyDenials = 12
     let text = StatsCommand.text(stats)
     #expect(text.hasSuffix("\nOUTCOME  CALLS\nOK          17\nFAILED       2\nTIMEOUT      2\n"))
     #expect(text.contains("stored payloads   2 KiB\n"))
+    #expect(text.contains("denied by policy            12\n"))
   }
 
   @Test func pingSumsUp() {

@@ -25,6 +25,7 @@ struct StatsCommand: AsyncParsableCommand {
     numbers.append(["calls sent again", "\(stats.callsSentAgain)"])
     numbers.append(["completions rejected", "\(stats.completionsRejected)"])
     numbers.append(["protocol errors", "\(stats.protocolErrors)"])
+    numbers.append(["denied by policy", "\(stats.policyDenials)"])
     numbers.append(["peers connected", "\(stats.peersConnected)"])
     numbers.append(["events published", "\(stats.eventsPublished)"])
     numbers.append(["events dropped", "\(stats.eventsDropped)"])
