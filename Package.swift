@@ -106,3 +106,13 @@ let package = Package(
   ],
   swiftLanguageModes: [.v6]
 )
+
+// libFuzzer's runtime is linked where Scripts/fuzz asks for it alone: without it this target cannot be built.
+if Context.environment["HOSTCALL_FUZZ"] != nil {
+  package.targets += [
+    .systemLibrary(name: "CFuzzer", path: "Tests/Fuzzing/CFuzzer"),
+    .executableTarget(
+      name: "hostcall-fuzz", dependencies: ["CFuzzer", "HostcallBridge", "HostcallWire"], path: "Tests/Fuzzing",
+      exclude: ["CFuzzer"], swiftSettings: settings),
+  ]
+}
