@@ -78,7 +78,7 @@ package final class Soak {
     queued-calls-per-function = 200
     remembered-outcomes = 100000
     output-bytes-per-connection = 1048576
-    hello-milliseconds = 2000
+    hello-milliseconds = 20000
     """
 
   /// Runs it all; gives the account.
