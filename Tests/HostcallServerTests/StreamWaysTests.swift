@@ -233,6 +233,25 @@ struct StreamWaysTests {
     await sides.end()
   }
 
+  @Test(arguments: [Way.localToRemote, .remoteToRemote])
+  func aLostWorkerEndsAStreamThatHasBegunAndNobodyGoesOnWithIt(_ way: Way) async throws {
+    let sides = try await Sides(way)
+    let second = try await sides.test.client()
+    for worker in [sides.worker, second] {
+      try await worker.register("numbers", idempotent: true) { request in
+        try await request.results.send("0")
+        try await Task.sleep(for: .seconds(3_600))
+      }
+    }
+    let iterator = sides.stream("numbers").makeAsyncIterator()
+    #expect(try await iterator.next()?.text == "0")
+    await sides.worker.close()
+    await second.close()
+    let error = try await failure { () async throws(HostcallError) in try await iterator.next() }
+    #expect(error.status == .workerLost)
+    await sides.end()
+  }
+
   @Test(arguments: Way.allCases)
   func theEndOfTheServerEndsStreams(_ way: Way) async throws {
     let sides = try await Sides(way)
