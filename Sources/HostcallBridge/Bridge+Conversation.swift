@@ -29,7 +29,7 @@ extension Bridge {
     let start = actions.end
     actions.writeMetadata("server", identity.server)
     actions.writeMetadata("instance", identity.instance)
-    actions.writeMetadata("features", "streams events descriptors")
+    actions.writeMetadata("features", "streams,events,descriptors")
     actions.writeMetadata("max-frame", String(limits.frameBytes))
     header.metadataBytes = UInt16(actions.end - start)
     send(header, to: slot, prefixStart: start, into: &actions)

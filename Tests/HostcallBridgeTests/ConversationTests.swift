@@ -17,7 +17,7 @@ import Testing
     #expect(welcome.metadata["server"] == "hostcalld/test")
     #expect(welcome.metadata["instance"] == BridgeHarness.instance)
     #expect(welcome.metadata["max-frame"] == "16777216")
-    #expect(welcome.metadata["features"] == "streams events descriptors")
+    #expect(welcome.metadata["features"] == "streams,events,descriptors")
     #expect(!peer.isClosed)
   }
 
