@@ -22,6 +22,8 @@ private struct BridgeRun: ~Copyable {
   private var bridge: Bridge
   private var actions = ActionBuffer()
   private var peers: [PeerID] = []
+  /// Bytes of all frames sent to each.
+  private var sent: [PeerID: UInt64] = [:]
   /// Correlation ids that INVOKEs have shown.
   private var calls: [UInt64] = []
   private var now: UInt64 = 1_000_000_000
@@ -58,7 +60,7 @@ private struct BridgeRun: ~Copyable {
       case 18..<30: pass(milliseconds: UInt64(next()) << UInt64(next() & 7))
       case 30..<36: if let peer = anyPeer() { bridge.peerIsBacklogged(peer) }
       case 36..<42: if let peer = anyPeer() { bridge.peerCanTakeMore(peer, now: now, into: &actions) }
-      case 42..<50: if let peer = anyPeer() { bridge.peerHasTaken(peer, sentBytes: .max >> 1, now: now, into: &actions) }
+      case 42..<50: if let peer = anyPeer() { takeAll(peer) }
       case 50: bridge.stop(graceMilliseconds: UInt32(next()), now: now, into: &actions)
       case 51..<56: if let peer = anyPeer() { bridge.peerKeeps(peer, inputBytes: Int(next()), into: &actions) }
       default: if let peer = anyPeer() { send(from: peer) }
@@ -93,6 +95,11 @@ private struct BridgeRun: ~Copyable {
       }
     }
     perform()
+  }
+
+  /// All that was sent to a peer has left.
+  private mutating func takeAll(_ peer: PeerID) {
+    bridge.peerHasTaken(peer, sentBytes: sent[peer] ?? 0, now: now, into: &actions)
   }
 
   private mutating func pass(milliseconds: UInt64) {
@@ -152,6 +159,7 @@ private struct BridgeRun: ~Copyable {
     for action in actions.actions {
       switch action {
       case .send(let frame):
+        sent[frame.peer, default: 0] += UInt64(frame.header.frameBytes)
         if frame.header.kind == .invoke { calls.append(frame.header.id) }
         if calls.count > 64 { calls.removeFirst(32) }
       case .close(let peer): closed.append(peer)

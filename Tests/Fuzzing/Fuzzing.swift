@@ -15,8 +15,10 @@ enum Fuzzing {
     let status = pointers.withUnsafeMutableBufferPointer { pointers in
       var start = pointers.baseAddress
       return switch name {
-      case "decoder": LLVMFuzzerRunDriver(&count, &start, { DecoderFuzzing.run(UnsafeRawBufferPointer(start: $0, count: $1)) })
-      case "bridge": LLVMFuzzerRunDriver(&count, &start, { BridgeFuzzing.run(UnsafeRawBufferPointer(start: $0, count: $1)) })
+      case "decoder":
+        LLVMFuzzerRunDriver(&count, &start) { DecoderFuzzing.run(UnsafeRawBufferPointer(start: $0, count: $1)) }
+      case "bridge":
+        LLVMFuzzerRunDriver(&count, &start) { BridgeFuzzing.run(UnsafeRawBufferPointer(start: $0, count: $1)) }
       default: usage()
       }
     }
