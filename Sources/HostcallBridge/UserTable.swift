@@ -57,7 +57,11 @@ struct UserTable {
 
   init(limits: Limits, limitsByUser: [UInt32: Limits]) {
     self.limits = limits
-    self.limitsByUser = limitsByUser
+    self.limitsByUser = limitsByUser.mapValues { own in
+      var own = own
+      for key in Limits.keys where key.scope == .daemon { own[keyPath: key.keyPath] = limits[keyPath: key.keyPath] }
+      return own
+    }
     var local = limits
     for key in Limits.keys where key.scope == .user { local[keyPath: key.keyPath] = key.range.upperBound }
     records = [UserRecord(userID: .max, limits: local)]

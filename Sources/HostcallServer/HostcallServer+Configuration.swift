@@ -11,6 +11,8 @@ extension HostcallServer {
     public var backlog: Int32 = 1_024
     /// What must not be exceeded.
     public var limits = Limits()
+    /// The same for users for whom other limits hold, by their number. Only those of a connection and of a user count.
+    public var limitsByUser: [UInt32: Limits] = [:]
     /// How many items of one stream may be on their way to their consumer in this process: results of a call whose
     /// `stream` does not say, and arguments of each call that it answers. Between 1 and 1,048,576.
     public var itemWindow: Int = 32

@@ -41,8 +41,10 @@ public final class HostcallServer: Sendable {
   }
 
   private static func check(_ configuration: Configuration) throws(ServerError) {
-    for key in Limits.keys {
-      let value = configuration.limits[keyPath: key.keyPath]
+    for (key, limits) in Limits.keys.flatMap({ key in
+      ([configuration.limits] + configuration.limitsByUser.values).map { (key, $0) }
+    }) {
+      let value = limits[keyPath: key.keyPath]
       guard key.range.contains(value) else {
         throw ServerError(
           "cannot start: the limit \(key.name) is \(value) (choose \(key.range.lowerBound) to \(key.range.upperBound))")

@@ -60,7 +60,7 @@ actor ServerCore {
     var generator = SystemRandomNumberGenerator()
     let instance = (0..<32).map { _ in String(UInt8.random(in: 0...15, using: &generator), radix: 16) }.joined()
     bridge = Bridge(
-      limits: configuration.limits, policy: configuration.policy,
+      limits: configuration.limits, limitsByUser: configuration.limitsByUser, policy: configuration.policy,
       identity: DaemonIdentity(server: "hostcalld/\(HostcallVersion.current)", instance: instance),
       secret: generator.next(), now: now)
     let identity = PeerIdentity(userID: getuid(), groupID: getgid(), processID: getpid())

@@ -37,6 +37,7 @@ struct Daemon {
     configuration.socketMode = settings.socketMode
     configuration.shutdownGrace = .milliseconds(settings.shutdownGraceMilliseconds)
     configuration.limits = settings.limits
+    configuration.limitsByUser = settings.limitsByUser
     configuration.policy = settings.policy
     configuration.onEvent = { event in Self.log(event, to: logger) }
     do {

@@ -55,6 +55,7 @@ struct Reloading {
     let path = (try? SettingsSource.socketPath(settings)) ?? socketPath
     return zip(started.values(socketPath: socketPath), settings.values(socketPath: path))
       .filter { $0.value != $1.value }.map(\.0.key)
+      + (settings.userLimitsEntries == started.userLimitsEntries ? [] : [Settings.userLimitsKey])
   }
 
   private func log(_ level: Logger.Level, _ message: String, _ fields: [(key: String, value: String)]) {

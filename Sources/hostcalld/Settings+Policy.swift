@@ -92,7 +92,7 @@ extension Settings {
     return texts
   }
 
-  private static func accounts(
+  static func accounts(
     _ value: any TOMLValueConvertible, _ file: SettingsFile, _ key: String, _ example: String
   ) throws(SettingsError) -> [PolicyEntry.Account] {
     var accounts: [PolicyEntry.Account] = []
@@ -110,7 +110,7 @@ extension Settings {
     return accounts
   }
 
-  private static func numbers(
+  static func numbers(
     _ accounts: [PolicyEntry.Account], _ kind: String, _ file: SettingsFile, _ key: String,
     _ lookUp: (String) throws(LoopError) -> UInt32?
   ) throws(SettingsError) -> Set<UInt32> {

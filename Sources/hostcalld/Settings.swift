@@ -12,6 +12,9 @@ struct Settings {
   var logQueuedLines = 4_096
   var logFlushMilliseconds = 1_000
   var limits = Limits()
+  var userLimitsEntries: [UserLimitsEntry] = []
+  /// The limits of users for whom others hold, by their number.
+  var limitsByUser: [UInt32: Limits] = [:]
   var policyEntries: [PolicyEntry] = []
   /// The rules with numbers for names.
   var policy = Policy()
@@ -28,12 +31,11 @@ struct Settings {
     try file.forEach { (key: String, value: any TOMLValueConvertible) throws(SettingsError) in
       try take(key, value, file)
     }
-    try takePolicy(file)
-    if limits.outputBytesBeforeClose <= limits.outputBytesPerConnection {
-      throw SettingsError(
-        "\(path): limits.output-bytes-before-close is \(limits.outputBytesBeforeClose), not above "
-          + "limits.output-bytes-per-connection, \(limits.outputBytesPerConnection)")
+    if let problem = Self.problem(of: limits) {
+      throw file.refused("limits.output-bytes-before-close", or: "limits.output-bytes-per-connection", problem)
     }
+    try takeUserLimits(file)
+    try takePolicy(file)
   }
 
   init() {}
@@ -70,7 +72,7 @@ struct Settings {
   private static let knownKeys =
     [
       "server.socket", "server.socket-mode", "server.shutdown-grace-milliseconds", "log.level", "log.queued-lines",
-      "log.flush-milliseconds", "policy",
+      "log.flush-milliseconds", "policy", userLimitsKey,
     ] + Limits.keys.map { "limits.\($0.name)" }
 
   /// All keys but those of the rules, with the values that hold as a configuration writes them.
@@ -97,7 +99,7 @@ struct Settings {
       }
       text += "\(parts[1]) = \(value)\n"
     }
-    return text + policyDescription
+    return text + userLimitsDescription + policyDescription
   }
 }
 
