@@ -19,7 +19,7 @@ extension Sides {
   }
 }
 
-@Suite("Descriptors between local and remote callers and workers", .timeLimit(.minutes(2)))
+@Suite("Descriptors between local and remote callers and workers", .timeLimit(.minutes(10)))
 struct DescriptorWaysTests {
   @Test(arguments: Way.allCases)
   func openFilesGoThereAndComeBack(_ way: Way) async throws {

@@ -22,7 +22,7 @@ extension Sides {
   }
 }
 
-@Suite("Events between local and remote subscribers and publishers", .timeLimit(.minutes(2)))
+@Suite("Events between local and remote subscribers and publishers", .timeLimit(.minutes(10)))
 struct EventWaysTests {
   @Test(arguments: Way.allCases)
   func anEventReachesItsSubscribersInOrder(_ way: Way) async throws {
