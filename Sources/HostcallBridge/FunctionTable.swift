@@ -128,6 +128,14 @@ struct FunctionTable {
     count -= 1
   }
 
+  /// Gives memory back that a burst of names has left.
+  mutating func shrink() {
+    guard records.dropUnusedEnd(&free, where: { $0.name.isEmpty }) else { return }
+    var size = 64
+    while count * 2 > size { size *= 2 }
+    if size < buckets.count { rebuild(bucketCount: size) }
+  }
+
   private func bucket(of name: UnsafeRawBufferPointer, hash: Int) -> Int {
     let mask = buckets.count - 1
     var place = hash & mask
@@ -140,8 +148,12 @@ struct FunctionTable {
   }
 
   private mutating func grow() {
+    rebuild(bucketCount: buckets.count * 2)
+  }
+
+  private mutating func rebuild(bucketCount: Int) {
     let slots = all
-    buckets = Array(repeating: .none, count: buckets.count * 2)
+    buckets = Array(repeating: .none, count: bucketCount)
     for slot in slots {
       var place = records[Int(slot)].hash & (buckets.count - 1)
       while buckets[place] != .none { place = (place + 1) & (buckets.count - 1) }

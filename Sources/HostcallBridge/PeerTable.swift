@@ -83,6 +83,8 @@ struct PeerTable {
   private(set) var records: [PeerRecord] = []
   private var free: [Slot] = []
   private(set) var count = 0
+  /// Of the peer that came last: no two of a run have the same until four thousand million have come.
+  private var lastGeneration: UInt32 = 0
 
   subscript(slot: Slot) -> PeerRecord {
     _read { yield records[Int(slot)] }
@@ -106,22 +108,21 @@ struct PeerTable {
 
   mutating func allocate() -> Slot {
     count += 1
-    if let slot = free.popLast() {
-      let generation = records[Int(slot)].generation
-      records[Int(slot)] = PeerRecord()
-      records[Int(slot)].generation = generation &+ 1
-      return slot
-    }
-    records.append(PeerRecord())
-    records[records.count - 1].generation = 1
-    return Slot(records.count - 1)
+    lastGeneration &+= 1
+    let slot = free.popLast() ?? Slot(records.count)
+    if Int(slot) == records.count { records.append(PeerRecord()) }
+    records[Int(slot)].generation = lastGeneration
+    return slot
   }
 
   mutating func release(_ slot: Slot) {
-    let generation = records[Int(slot)].generation
     records[Int(slot)] = PeerRecord()
-    records[Int(slot)].generation = generation
     free.append(slot)
     count -= 1
+  }
+
+  /// Gives memory back that a burst of peers has left.
+  mutating func shrink() {
+    records.dropUnusedEnd(&free) { $0.state == .gone }
   }
 }

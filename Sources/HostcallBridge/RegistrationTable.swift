@@ -41,4 +41,9 @@ struct RegistrationTable {
     records[Int(slot)] = RegistrationRecord()
     free.append(slot)
   }
+
+  /// Gives memory back that a burst of registrations has left.
+  mutating func shrink() {
+    records.dropUnusedEnd(&free) { $0.worker == .nobody }
+  }
 }

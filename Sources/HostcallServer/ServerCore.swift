@@ -43,6 +43,9 @@ actor ServerCore {
   private var wakeTimer: LoopTimer?
   private var lingerTimer: LoopTimer?
   private var turnHook: LoopTurnHook?
+  private var shrinkTimer: LoopTimer?
+  /// Peers, and names that they had, that have gone since memory was given back.
+  private var goneSinceShrinking = 0
   private var armedMilliseconds: UInt64?
   var logLimiter: LogLimiter
   var logTimer: LoopTimer?
@@ -302,6 +305,7 @@ actor ServerCore {
     connection.isClosed = true
     connections[Int(connection.peer.slot)] = nil
     let stream = connection.stream
+    let names = bridge.nameCount(of: connection.peer)
     bridge.peerIsGone(
       connection.peer, sentBytes: stream.output.sentBytes, now: loop.nowNanoseconds(), into: &actions
     ) { end, byteCount in
@@ -311,6 +315,7 @@ actor ServerCore {
     }
     perform()
     stream.close()
+    shrinkSoon(gone: 1 + names)
     listener?.resume()
     report(.debug, "peer disconnected", describe(connection.credentials) + [("reason", connection.reason)])
   }
@@ -413,6 +418,28 @@ actor ServerCore {
         ("subscriptions-put-to-sleep", "\(change.subscriptionsSlept)"),
         ("subscriptions-woken", "\(change.subscriptionsWoken)"),
       ])
+  }
+
+  // MARK: Memory
+
+  /// Peers and names that have to go before it is worth the while to look for memory that can be given back.
+  private static let goneBeforeShrinking = 256
+  private static let millisecondsBeforeShrinking: UInt64 = 500
+
+  /// Looks for memory that can be given back, a little later: who goes is seldom alone.
+  private func shrinkSoon(gone: Int) {
+    let wasEnough = goneSinceShrinking >= Self.goneBeforeShrinking
+    goneSinceShrinking += gone
+    guard !wasEnough, goneSinceShrinking >= Self.goneBeforeShrinking else { return }
+    shrinkTimer = shrinkTimer ?? LoopTimer(loop) { [unowned self] in assumeIsolated { $0.shrink() } }
+    shrinkTimer?.schedule(afterMilliseconds: Self.millisecondsBeforeShrinking)
+  }
+
+  private func shrink() {
+    goneSinceShrinking = 0
+    bridge.shrink()
+    while case .some(nil) = connections.last { connections.removeLast() }
+    FreedMemory.giveBack()
   }
 
   // MARK: Time
