@@ -33,6 +33,9 @@ struct Shortage {
     return isResting
   }
 
+  /// Nothing is short, and the next try is to come later all the same.
+  mutating func rest() { isResting = true }
+
   /// It is time for the next try.
   mutating func endRest() { isResting = false }
 
@@ -63,10 +66,16 @@ extension SocketStream {
 
   private var isResting: Bool { readingShortage.isResting || sendingShortage.isResting }
 
-  private func scheduleRetry() {
+  /// Sends nothing more for so long; the caller updates the watching.
+  func restUntilNextLook(milliseconds: UInt64) {
+    if !isResting { scheduleRetry(milliseconds: milliseconds) }
+    sendingShortage.rest()
+  }
+
+  private func scheduleRetry(milliseconds: UInt64 = Shortage.retryMilliseconds) {
     let timer = shortageTimer ?? LoopTimer(loop) { [unowned self] in retryAfterShortage() }
     shortageTimer = timer
-    timer.schedule(afterMilliseconds: Shortage.retryMilliseconds)
+    timer.schedule(afterMilliseconds: milliseconds)
   }
 
   private func retryAfterShortage() {

@@ -35,7 +35,7 @@ extension SocketStream {
   func sendQueued() -> FlushOutcome {
     for _ in 0..<Self.maximumSendsPerFlush {
       let queued = output.queuedBytes
-      if queued == 0 { break }
+      if queued == 0 || output.hasDescriptors && mustWaitForReader() { break }
       let (sent, offered) = sendOnce()
       if sent < 0 {
         let code = errno
@@ -64,7 +64,9 @@ extension SocketStream {
     let byteLimit = output.bytesBeforeNextDescriptors()
     guard let descriptors = output.descriptorsToSendNow() else { return sendOnce(byteLimit: byteLimit, control: nil) }
     return descriptors.withNumbers { numbers in
-      ControlMessage.with(numbers) { sendOnce(byteLimit: byteLimit, control: $0) }
+      let outcome = ControlMessage.with(numbers) { sendOnce(byteLimit: byteLimit, control: $0) }
+      if outcome.sent > 0 { unreceivedDescriptors += numbers.count }
+      return outcome
     }
   }
 

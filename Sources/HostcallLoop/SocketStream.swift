@@ -23,6 +23,10 @@ package final class SocketStream: LoopHandle {
   var sendingShortage = Shortage()
   /// Ends a rest after a shortage; made when the first one is met.
   var shortageTimer: LoopTimer?
+  /// How many descriptors have left since the peer was last seen to have read everything, and how often in a row it was
+  /// seen not to have.
+  var unreceivedDescriptors = 0
+  var looksForReader = 0
   /// Whether any descriptor has ever come.
   var hasBroughtDescriptors = false
   /// What came with the last read and has not been taken.

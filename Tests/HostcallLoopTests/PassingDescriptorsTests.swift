@@ -175,6 +175,55 @@ struct PassingDescriptorsTests {
     }
   }
 
+  @Test("a peer that does not read gets few descriptors, and the rest when it reads, with what is behind them")
+  func holdsBackFromWhoDoesNotRead() async throws {
+    let loop = try EventLoop(threadName: "test")
+    let sockets = try UnixSocket.pair()
+    let kept = LoopConfined<SocketStream?>(loop, nil)
+    let drained = Gate()
+    let turns = LoopConfined(loop, 0)
+    let most = SocketStream.maximumUnreceivedDescriptors
+    try await loop.run {
+      let stream = try SocketStream(loop, descriptor: sockets.0)
+      kept.value = stream
+      stream.onWritable = { if stream.flush() == .drained { drained.open() } }
+      for batch in 0..<20 as Range<UInt64> { Self.append(2, tags: batch * 16..<batch * 16 + 16, to: stream) }
+      SocketStreamTests.append(5, to: stream)
+      #expect(stream.flush() == .waiting)
+      _ = LoopTurnHook(loop) { turns.value += 1 }
+    }
+    // It looks now and then, and does not spin.
+    try await Self.milliseconds(300, loop)
+    try await loop.run {
+      #expect(kept.value?.output.sentBytes == UInt64(most / 16 * 2) && kept.value?.unreceivedDescriptors == most)
+      #expect(turns.value < 200)
+    }
+    let received = LoopConfined<[UInt64?]>(loop, [])
+    let end = Gate()
+    try await loop.run {
+      let receiver = try SocketStream(loop, descriptor: sockets.1)
+      receiver.acceptsDescriptors = true
+      var byteCount = 0
+      receiver.onReadable = {
+        byteCount += SocketStreamTests.read(receiver).1.count
+        received.value += Self.tags(receiver.takeReceivedDescriptors()) ?? []
+        if byteCount == 45 { end.open() }
+      }
+      receiver.startReading()
+    }
+    await drained.wait()
+    await end.wait()
+    #expect(try await loop.run { received.value } == Array(0..<320))
+    await loop.stop()
+  }
+
+  /// Lets so much time pass on the loop.
+  private static func milliseconds(_ count: UInt64, _ loop: EventLoop) async throws {
+    let gate = Gate()
+    try await loop.run { LoopTimer(loop) { gate.open() }.schedule(afterMilliseconds: count) }
+    await gate.wait()
+  }
+
   @Test("with too many descriptors under way the stream waits, loses nothing, and goes on when there is room")
   func waitsForRoomUnderWay() async {
     await #expect(processExitsWith: .success) {
