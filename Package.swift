@@ -75,7 +75,7 @@ let package = Package(
       swiftSettings: settings),
     .target(name: "FaultInjection", path: "Tests/FaultInjection"),
     .target(
-      name: "HostcallSoak", dependencies: ["HostcallClient", "HostcallTestSupport", "HostcallWire"],
+      name: "HostcallSoak", dependencies: ["HostcallClient", "HostcallLoop", "HostcallTestSupport", "HostcallWire"],
       path: "Tests/HostcallSoak", swiftSettings: settings),
     .executableTarget(
       name: "hostcall-soak",

@@ -3,21 +3,21 @@ import Glibc
 /// Descriptors in the control data of a message (`SCM_RIGHTS`), read and written.
 ///
 /// The macros of `<sys/socket.h>` cannot be used from Swift; this does what they do.
-enum ControlMessage {
+package enum ControlMessage {
   /// `struct cmsghdr`: a length of 8 bytes that counts itself, and a level and a type of 4 bytes each.
   private static let headerByteCount = MemoryLayout<cmsghdr>.size
   private static let numberByteCount = MemoryLayout<Int32>.size
 
   /// Gives `body` memory in which the control data of any one message fits whole, so that the kernel cuts it short only
   /// when this process can have no more descriptors.
-  static func withRoom<Result>(_ body: (UnsafeMutableRawBufferPointer) -> Result) -> Result {
+  package static func withRoom<Result>(_ body: (UnsafeMutableRawBufferPointer) -> Result) -> Result {
     withUnsafeTemporaryAllocation(
       byteCount: byteCount(forDescriptors: PassedDescriptors.maximumCount),
       alignment: MemoryLayout<cmsghdr>.alignment, body)
   }
 
   /// Gives `body` the control data that passes these descriptors, at most `PassedDescriptors.maximumCount`.
-  static func with<Result>(_ numbers: [Int32], _ body: (UnsafeMutableRawBufferPointer) -> Result) -> Result {
+  package static func with<Result>(_ numbers: [Int32], _ body: (UnsafeMutableRawBufferPointer) -> Result) -> Result {
     withUnsafeTemporaryAllocation(
       byteCount: byteCount(forDescriptors: numbers.count), alignment: MemoryLayout<cmsghdr>.alignment
     ) { control in
@@ -34,7 +34,7 @@ enum ControlMessage {
   }
 
   /// Every descriptor in `control`, which is what the kernel has filled; they belong to this process.
-  static func descriptors(in control: UnsafeRawBufferPointer) -> [Int32] {
+  package static func descriptors(in control: UnsafeRawBufferPointer) -> [Int32] {
     var numbers: [Int32] = []
     var offset = 0
     while offset + headerByteCount <= control.count {

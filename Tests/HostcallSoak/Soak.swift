@@ -45,6 +45,7 @@ package final class Soak {
     world = SoakWorld(seed: options.seed, calls: 0, usualLargestBytes: options.usualLargestBytes)
     var rates = Dictionary(uniqueKeysWithValues: FaultPlan.passing.map { ($0, options.passingFaults) })
     for fault in FaultPlan.ending { rates[fault] = options.endingFaults }
+    rates["send-etoomanyrefs"] = options.passingFaults * 10
     for fault in ["recv-short", "send-short", "send-eagain", "recv-eagain"] {
       rates[fault] = options.passingFaults * 10
     }
@@ -62,13 +63,14 @@ package final class Soak {
       path: "\(daemon.folder)/wrong", target: daemon.socketPath, seed: options.seed &+ 2, behaviour: corrupting)
     let (world, direct, bad) = (world, daemon.socketPath, proxy.path)
     let places: [(String, SoakPeer.Roles)] = [
-      (direct, .caller), (direct, .caller), (direct, .caller), (direct, .worker), (direct, .worker),
-      (direct, [.caller, .worker]), (direct, [.caller, .worker, .events]), (direct, .events), (bad, .caller),
-      (bad, .caller), (bad, .worker), (bad, [.caller, .worker]), (bad, [.events, .caller]),
+      (direct, [.caller, .files]), (direct, [.caller, .files]), (direct, .caller), (direct, [.worker, .files]),
+      (direct, [.worker, .files]), (direct, [.caller, .worker, .files]),
+      (direct, [.caller, .worker, .events, .files]), (direct, .events), (bad, .caller), (bad, .caller),
+      (bad, .worker), (bad, [.caller, .worker]), (bad, [.events, .caller]),
     ]
     peers = places.map { SoakPeer(world, path: $0.0, roles: $0.1) }
     let wrong = corruptingProxy.path
-    wild = (0..<3).map { _ in WildPeer(world, path: wrong) }
+    wild = (0..<3).map { _ in WildPeer(world, path: wrong) } + [WildPeer(world, path: direct, passesFiles: true)]
     programs = try SoakPrograms(count: options.programs, daemon: daemon, seed: options.seed)
   }
 

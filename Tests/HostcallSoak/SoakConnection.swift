@@ -1,4 +1,5 @@
 import Glibc
+import HostcallLoop
 import HostcallTestSupport
 import HostcallWire
 
@@ -9,6 +10,10 @@ final class SoakConnection {
   private var decoder = FrameDecoder(direction: .toPeer, largestBodyBytes: 64 << 20)
   private var output: [UInt8] = []
   private var sentBytes = 0
+  /// Descriptors that leave with the byte at this place of `output`, in order.
+  private var attached: [(place: Int, descriptors: PassedDescriptors)] = []
+  /// Descriptors that have come and whose frame has not been whole yet.
+  private var arrived: [PassedDescriptors] = []
   private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
 
   /// Connects, or gives nil where the socket takes nobody now.
@@ -45,7 +50,11 @@ final class SoakConnection {
     output += bytes
   }
 
-  func send(_ header: FrameHeader, name: String = "", metadata: Metadata = [:], payload: [UInt8] = []) {
+  func send(
+    _ header: FrameHeader, name: String = "", metadata: Metadata = [:], payload: [UInt8] = [],
+    descriptors: PassedDescriptors? = nil
+  ) {
+    if let descriptors { attached.append((output.count, descriptors)) }
     FrameEncoder.append(header, name: name, metadata: metadata, payload: payload, to: &output)
   }
 
@@ -54,35 +63,79 @@ final class SoakConnection {
     guard isOpen else { return false }
     var left = limit
     while queuedBytes > 0, left > 0 {
-      let count = output.withUnsafeBytes {
-        Glibc.send(
-          descriptor, $0.baseAddress! + sentBytes, min(queuedBytes, left), Int32(MSG_NOSIGNAL | MSG_DONTWAIT))
-      }
-      if count < 0 { return errno == EAGAIN }
+      let count = sendOnce(limit: left)
+      if count < 0 { return errno == EAGAIN || errno == ETOOMANYREFS }
       sentBytes += count
       left -= count
     }
-    if sentBytes == output.count {
-      output.removeAll(keepingCapacity: output.count < 1 << 20)
-      sentBytes = 0
-    } else if sentBytes > 1 << 20 {
+    if sentBytes == output.count || sentBytes > 1 << 20 {
       output.removeFirst(sentBytes)
+      for index in attached.indices { attached[index].place -= sentBytes }
       sentBytes = 0
     }
     return true
   }
 
+  /// Sends once, no further than to the next descriptors; those that are next go along.
+  private func sendOnce(limit: Int) -> Int {
+    let now = attached.first.flatMap { $0.place == sentBytes ? $0.descriptors : nil }
+    let next = attached.dropFirst(now == nil ? 0 : 1).first?.place ?? output.count
+    let most = min(next - sentBytes, limit)
+    let sent = output.withUnsafeMutableBytes { output in
+      var piece = iovec(iov_base: output.baseAddress! + sentBytes, iov_len: most)
+      return withUnsafeMutablePointer(to: &piece) { piece in
+        var message = msghdr()
+        message.msg_iov = piece
+        message.msg_iovlen = 1
+        let flags = Int32(MSG_NOSIGNAL | MSG_DONTWAIT)
+        guard let now else { return sendmsg(descriptor, &message, flags) }
+        return ControlMessage.with(now.numbers) { control in
+          message.msg_control = control.baseAddress
+          message.msg_controllen = control.count
+          return sendmsg(descriptor, &message, flags)
+        }
+      }
+    }
+    if sent > 0, now != nil { attached.removeFirst() }
+    return sent
+  }
+
   /// Takes what has come; false at the end of the connection, or after a frame that no daemon may send.
-  func receive(_ take: (DecodedFrame) -> Void) throws(ProtocolViolation) -> Bool {
+  func receive(_ take: (DecodedFrame, PassedDescriptors?) -> Void) throws(ProtocolViolation) -> Bool {
     for _ in 0..<4 {
       guard isOpen else { return false }
-      let count = recv(descriptor, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
+      let count = receiveOnce()
       if count == 0 { return false }
       if count < 0 { return errno == EAGAIN }
       decoder.begin(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
-      while isOpen, let frame = try decoder.next() { take(frame) }
+      while isOpen, let frame = try decoder.next() {
+        let hasSome = frame.header.flags.contains(.descriptors) && !arrived.isEmpty
+        take(frame, hasSome ? arrived.removeFirst() : nil)
+      }
       decoder.end()
     }
     return true
   }
+
+  private func receiveOnce() -> Int {
+    var piece = iovec(iov_base: buffer.baseAddress, iov_len: buffer.count)
+    return withUnsafeMutablePointer(to: &piece) { piece in
+      ControlMessage.withRoom { control in
+        var message = msghdr()
+        message.msg_iov = piece
+        message.msg_iovlen = 1
+        message.msg_control = control.baseAddress
+        message.msg_controllen = control.count
+        let count = recvmsg(descriptor, &message, Int32(MSG_DONTWAIT | MSG_CMSG_CLOEXEC))
+        if count > 0, message.msg_controllen > 0 {
+          let came = UnsafeRawBufferPointer(rebasing: control[..<message.msg_controllen])
+          arrived.append(PassedDescriptors(takingOver: ControlMessage.descriptors(in: came)))
+        }
+        return count
+      }
+    }
+  }
+
+  /// Whether descriptors have come that no frame has claimed.
+  var hasUnclaimedDescriptors: Bool { !arrived.isEmpty && decoder.isBetweenFrames }
 }

@@ -14,6 +14,7 @@ package struct SoakCounts: Sendable {
   /// By status.
   package var outcomes: [UInt8: Int] = [:]
   package var items = 0
+  package var files = 0
   package var eventsPublished = 0
   package var eventsReceived = 0
   package var eventsDropped = 0

@@ -9,6 +9,7 @@ struct SoakPayload: Equatable {
     case resultItem = 0x4954_454d
     case argumentItem = 0x4152_4755
     case event = 0x4556_454e
+    case file = 0x4649_4c45
   }
 
   static let smallestBytes = 24

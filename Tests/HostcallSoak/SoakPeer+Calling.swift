@@ -1,3 +1,4 @@
+import HostcallLoop
 import HostcallTestSupport
 import HostcallWire
 
@@ -23,7 +24,8 @@ extension SoakPeer {
 
   private func makeCall() {
     world.callsLeft -= 1
-    let plan = SoakPlan.pick(&world.random)
+    let picked = SoakPlan.pick(&world.random)
+    let plan = picked == .files && !roles.contains(.files) ? .answer : picked
     let identity = ledger.newIdentity()
     let binding = plan != .builtIn && world.random.chance(40) && !bound.isEmpty ? world.random.pick(bound) : nil
     let function = plan == .builtIn ? nil : binding?.function ?? world.random.pick(SoakFunction.all)
@@ -33,7 +35,8 @@ extension SoakPeer {
     if world.random.chance(30), plan != .builtIn { flags.insert(.wait) }
     if world.random.chance(5), !streams, plan != .builtIn { flags.insert(.noReply) }
     if plan == .arguments { flags.insert(.open) }
-    let items = streams ? world.random.below(12) : 0
+    if plan == .files { flags.insert(.descriptors) }
+    let items = streams ? world.random.below(12) : plan == .files ? 1 + world.random.below(5) : 0
     let call = SoakCall(
       identity: identity, plan: plan, function: function, flags: flags, timeoutMilliseconds: timeout(plan),
       sentNanoseconds: world.now, items: items, hasMetadata: world.random.chance(25))
@@ -48,9 +51,12 @@ extension SoakPeer {
     let name =
       binding != nil ? "" : function?.calledName(&world.random) ?? "hostcall.echo"
     let number = UInt64(plan.rawValue) | UInt64(items) << 8
+    var metadata: Metadata = call.hasMetadata ? ["soak-id": "\(identity)"] : [:]
+    if plan == .files { metadata["descriptors"] = "\(items)" }
     connection?.send(
-      header, name: name, metadata: call.hasMetadata ? ["soak-id": "\(identity)"] : [:],
-      payload: SoakPayload(identity: identity, number: number).encoded(.request, byteCount: world.payloadBytes()))
+      header, name: name, metadata: metadata,
+      payload: SoakPayload(identity: identity, number: number).encoded(.request, byteCount: world.payloadBytes()),
+      descriptors: plan == .files ? SoakFile.open(identity, count: items) : nil)
     if !flags.contains(.noReply) {
       outstanding[header.id] = call
       if plan == .arguments, items == 0 { sendArguments(call, header.id) }
@@ -77,7 +83,7 @@ extension SoakPeer {
 
   // MARK: What comes back
 
-  func takeResult(_ frame: DecodedFrame) {
+  func takeResult(_ frame: DecodedFrame, _ descriptors: PassedDescriptors?) {
     let header = frame.header
     if let request = requests.removeValue(forKey: header.id) { return takeAnswer(to: request, header) }
     guard let call = outstanding.removeValue(forKey: header.id) else {
@@ -93,10 +99,10 @@ extension SoakPeer {
     if header.status == .timeout, !isFromWorker, milliseconds < UInt64(call.timeoutMilliseconds) {
       violated("\(ledger.name(call)) got TIMEOUT after \(milliseconds) of \(call.timeoutMilliseconds) ms")
     }
-    if isFromWorker { checkAnswer(frame, of: call) }
+    if isFromWorker { checkAnswer(frame, descriptors, of: call) }
   }
 
-  private func checkAnswer(_ frame: DecodedFrame, of call: SoakCall) {
+  private func checkAnswer(_ frame: DecodedFrame, _ descriptors: PassedDescriptors?, of call: SoakCall) {
     if call.plan == .builtIn {
       if frame.header.status != .ok || SoakPayload(.request, frame.payload)?.identity != call.identity {
         violated("\(ledger.name(call)): hostcall.echo answered \(frame.header.status) with something else")
@@ -109,6 +115,11 @@ extension SoakPeer {
     }
     if call.hasMetadata, Metadata(decoding: frame.metadata)["soak-answer"] != "\(call.identity)" {
       violated("\(ledger.name(call)) got the metadata of another call")
+    }
+    // Every other one sends back what came.
+    let files = call.plan == .files && call.identity % 2 == 0 ? call.items : 0
+    if !SoakFile.are(descriptors, of: call.identity, count: files) {
+      violated("\(ledger.name(call)) got \(descriptors?.count ?? 0) files, not its \(files)")
     }
   }
 

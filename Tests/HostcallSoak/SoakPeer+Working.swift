@@ -1,3 +1,4 @@
+import HostcallLoop
 import HostcallTestSupport
 import HostcallWire
 
@@ -52,7 +53,7 @@ extension SoakPeer {
 
   // MARK: What comes
 
-  func takeInvoke(_ frame: DecodedFrame) {
+  func takeInvoke(_ frame: DecodedFrame, _ descriptors: PassedDescriptors?) {
     let header = frame.header
     guard let payload = SoakPayload(.request, frame.payload), let call = ledger.call(payload.identity) else {
       return violated("INVOKE \(header.id) with a payload that nobody sent")
@@ -70,17 +71,23 @@ extension SoakPeer {
     if call.hasMetadata, Metadata(decoding: frame.metadata)["soak-id"] != "\(call.identity)" {
       violated("\(ledger.name(call)) lost its metadata")
     }
+    let files = call.plan == .files ? call.items : 0
+    if !SoakFile.are(descriptors, of: call.identity, count: files) {
+      violated("\(ledger.name(call)) came with \(descriptors?.count ?? 0) files, not its \(files)")
+    }
     if running[header.id] != nil || finished[header.id] != nil { violated("INVOKE \(header.id) came twice") }
     let invocation = ledger.invoked(header.id, call, handle: header.function)
     invocation.itemCredit = Int(header.aux)
     running[header.id] = invocation
     if !call.mayRunAgain { world.runningIDs[header.id] = ObjectIdentifier(self) }
-    act(on: invocation)
+    ledger.counts.files += files
+    act(on: invocation, descriptors)
   }
 
-  private func act(on invocation: SoakInvocation) {
+  private func act(on invocation: SoakInvocation, _ descriptors: PassedDescriptors?) {
     switch invocation.call.plan {
     case .answer: complete(invocation, .ok)
+    case .files: complete(invocation, .ok, invocation.call.identity % 2 == 0 ? descriptors : nil)
     case .hold: held.append(invocation)
     case .fail: complete(invocation, .failed)
     case .ownStatus: complete(invocation, Status(rawValue: 128 + UInt8(invocation.call.identity % 100)))
@@ -98,22 +105,27 @@ extension SoakPeer {
     }
   }
 
-  private func complete(_ invocation: SoakInvocation, _ status: Status) {
+  private func complete(_ invocation: SoakInvocation, _ status: Status, _ descriptors: PassedDescriptors? = nil) {
     guard running.removeValue(forKey: invocation.id) != nil else { return }
     finished[invocation.id] = invocation
     unconfirmed.append(invocation)
     world.runningIDs[invocation.id] = nil
-    sendCompletion(invocation, status)
+    sendCompletion(invocation, status, descriptors)
   }
 
-  private func sendCompletion(_ invocation: SoakInvocation, _ status: Status) {
+  private func sendCompletion(
+    _ invocation: SoakInvocation, _ status: Status, _ descriptors: PassedDescriptors? = nil
+  ) {
     invocation.completions.append(status)
     let call = invocation.call
+    var metadata: Metadata = call.hasMetadata ? ["soak-answer": "\(call.identity)"] : [:]
+    if let descriptors { metadata["descriptors"] = "\(descriptors.count)" }
     connection?.send(
-      FrameHeader(kind: .complete, status: status, id: invocation.id),
-      metadata: call.hasMetadata ? ["soak-answer": "\(call.identity)"] : [:],
+      FrameHeader(
+        kind: .complete, flags: descriptors == nil ? [] : .descriptors, status: status, id: invocation.id),
+      metadata: metadata,
       payload: SoakPayload(identity: call.identity, number: invocation.id).encoded(
-        .answer, byteCount: world.payloadBytes()))
+        .answer, byteCount: world.payloadBytes()), descriptors: descriptors)
   }
 
   /// Completes what somebody else runs: that must not be taken.

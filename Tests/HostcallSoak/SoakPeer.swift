@@ -1,3 +1,4 @@
+import HostcallLoop
 import HostcallTestSupport
 import HostcallWire
 
@@ -10,6 +11,8 @@ final class SoakPeer {
     static let caller = Roles(rawValue: 1)
     static let worker = Roles(rawValue: 2)
     static let events = Roles(rawValue: 4)
+    /// Passes open files, which a proxy would drop.
+    static let files = Roles(rawValue: 8)
   }
 
   /// A request that is no call.
@@ -97,7 +100,8 @@ final class SoakPeer {
   func receive() {
     guard let connection else { return }
     do throws(ProtocolViolation) {
-      if try !connection.receive(take) { lose() }
+      if try !connection.receive(take) { return lose() }
+      if connection.hasUnclaimedDescriptors { violated("descriptors came without a frame") }
     } catch {
       violated("the daemon broke the protocol: \(error.reason)")
       lose()
@@ -131,7 +135,7 @@ final class SoakPeer {
     }
     ledger.counts.connections += 1
     connection = made
-    made.send(Greeting.hello(client: "soak/1"))
+    made.send(Greeting.hello(client: "soak/1", features: roles.contains(.files) ? ["descriptors"] : []))
     publisherIdentity = ledger.newIdentity()
     eventsPublished = 0
     if roles.contains(.worker) { registerAll() }
@@ -215,8 +219,11 @@ final class SoakPeer {
     if header.id == barrierPing { barrierHasPassed = true }
   }
 
-  private func take(_ frame: DecodedFrame) {
+  private func take(_ frame: DecodedFrame, _ descriptors: PassedDescriptors?) {
     let header = frame.header
+    if header.flags.contains(.descriptors) != (descriptors != nil) || descriptors != nil && !roles.contains(.files) {
+      violated("\(frame.kind) with the flags \(header.flags) and \(descriptors?.count ?? 0) descriptors")
+    }
     switch frame.kind {
     case .welcome:
       isWelcome = true
@@ -224,8 +231,8 @@ final class SoakPeer {
     case .ping: connection?.send(FrameHeader(kind: .pong, id: header.id), payload: Array(frame.payload))
     case .pong: takePong(header)
     case .goaway: violated("GOAWAY \(header.status): \(String(decoding: frame.payload, as: UTF8.self))")
-    case .result: takeResult(frame)
-    case .invoke: takeInvoke(frame)
+    case .result: takeResult(frame, descriptors)
+    case .invoke: takeInvoke(frame, descriptors)
     case .cancel: takeCancel(header)
     case .rejected: takeRejected(header)
     case .item: header.id & Self.requestBit != 0 ? takeResultItem(frame) : takeArgumentItem(frame)

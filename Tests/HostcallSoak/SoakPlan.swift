@@ -24,13 +24,15 @@ enum SoakPlan: UInt8, CaseIterable {
   case items
   /// Take items before completing.
   case arguments
+  /// Look into open files that come along, and send some back.
+  case files
   /// The daemon's own `hostcall.echo`.
   case builtIn
 
   /// How many of a thousand calls have each.
   private static let weights: [(plan: SoakPlan, weight: Int)] = [
-    (.answer, 450), (.hold, 220), (.fail, 40), (.ownStatus, 40), (.deaf, 20), (.late, 20), (.twice, 40),
-    (.stray, 20), (.lethal, 1), (.items, 60), (.arguments, 49), (.builtIn, 40),
+    (.answer, 430), (.hold, 220), (.fail, 40), (.ownStatus, 40), (.deaf, 20), (.late, 20), (.twice, 40),
+    (.stray, 20), (.lethal, 1), (.items, 60), (.arguments, 49), (.files, 20), (.builtIn, 40),
   ]
 
   static func pick(_ random: inout SeededGenerator) -> SoakPlan {

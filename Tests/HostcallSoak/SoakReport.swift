@@ -33,6 +33,7 @@ package struct SoakReport: Sendable, CustomStringConvertible {
     add("completions of what was another's", counts.strayCompletions)
     add("rejections in all", counts.rejections)
     add("items of streams", counts.items)
+    add("open files given to workers", counts.files)
     add("events published", counts.eventsPublished)
     add("events received, \(counts.eventsDropped) told as dropped", counts.eventsReceived)
     add("connections, of which \(counts.peersKilled) killed", counts.connections)

@@ -1,7 +1,8 @@
 import HostcallTestSupport
 import HostcallWire
 
-/// A peer whose bytes are corrupted on their way, both ways: it may be told anything, and the daemon too.
+/// A peer whose bytes are corrupted on their way, both ways, or that passes open files where none may be: it may be told
+/// anything, and the daemon too.
 ///
 /// Nothing is asked of it but that it harms nobody else. It keeps to names of its own.
 final class WildPeer {
@@ -9,13 +10,15 @@ final class WildPeer {
 
   private let world: SoakWorld
   private let path: String
+  private let passesFiles: Bool
   private(set) var connection: SoakConnection?
   private var endsAt: UInt64 = 0
   private var nextRequest: UInt64 = 0
 
-  init(_ world: SoakWorld, path: String) {
+  init(_ world: SoakWorld, path: String, passesFiles: Bool = false) {
     self.world = world
     self.path = path
+    self.passesFiles = passesFiles
   }
 
   func step() {
@@ -30,7 +33,7 @@ final class WildPeer {
   func receive() {
     guard let connection else { return }
     do throws(ProtocolViolation) {
-      if try !connection.receive({ answer($0, over: connection) }) { lose() }
+      if try !connection.receive({ frame, _ in answer(frame, over: connection) }) { lose() }
     } catch {
       lose()
     }
@@ -46,7 +49,8 @@ final class WildPeer {
     world.ledger.counts.wildConnections += 1
     connection = made
     endsAt = world.now + UInt64(20 + world.random.below(Self.mostMilliseconds)) * 1_000_000
-    made.send(Greeting.hello(client: "wild/1"))
+    let agrees = passesFiles && world.random.oneIn(2)
+    made.send(Greeting.hello(client: "wild/1", features: agrees ? ["descriptors"] : []))
     for name in ["wild.a", "wild.b.*"] {
       nextRequest += 1
       made.send(FrameHeader(kind: .register, id: nextRequest), name: name)
@@ -57,6 +61,7 @@ final class WildPeer {
 
   private func send(over connection: SoakConnection) {
     nextRequest += 1
+    if passesFiles, world.random.oneIn(20) { sendFiles(over: connection) }
     let payload = world.random.bytes(world.random.below(60))
     switch world.random.below(6) {
     case 0:
@@ -73,6 +78,18 @@ final class WildPeer {
         FrameHeader(kind: .call, flags: .wait, id: nextRequest, timeoutMilliseconds: 100), name: "wild.a",
         payload: payload)
     }
+  }
+
+  /// Files with a frame that says something else, or nothing, of them; now and then it says what is so.
+  private func sendFiles(over connection: SoakConnection) {
+    let said = world.random.below(18)
+    connection.send(
+      FrameHeader(
+        kind: .call, flags: world.random.oneIn(4) ? [] : [.descriptors, .wait], id: nextRequest,
+        timeoutMilliseconds: 100),
+      name: "wild.a", metadata: ["descriptors": "\(said)"],
+      descriptors: SoakFile.open(0, count: world.random.oneIn(2) && said > 0 ? said : 1 + world.random.below(100)))
+    nextRequest += 1
   }
 
   private func answer(_ frame: DecodedFrame, over connection: SoakConnection) {
