@@ -51,7 +51,8 @@ package final class SocketListener: LoopHandle {
     startPolling()
   }
 
-  static func accept(on descriptor: Int32) -> Int32 {
+  /// Accepts one connection, non-blocking and closed on exec; -1 leaves the reason in `errno`.
+  package static func accept(on descriptor: Int32) -> Int32 {
     accept4(descriptor, nil, nil, Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue))
   }
 

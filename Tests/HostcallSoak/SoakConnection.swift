@@ -39,8 +39,11 @@ final class SoakConnection {
   }
 
   func close() {
-    if isOpen { Glibc.close(descriptor) }
+    guard isOpen else { return }
     isOpen = false
+    // A program that is just being started has a copy until its exec; this ends the connection all the same.
+    shutdown(descriptor, Int32(SHUT_RDWR))
+    Glibc.close(descriptor)
   }
 
   /// How many bytes wait to leave.

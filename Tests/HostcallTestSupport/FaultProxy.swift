@@ -41,7 +41,8 @@ package final class FaultProxy: @unchecked Sendable {
   var links: [ProxyLink] = []
   var counts = Counts()
   private let listener: Int32
-  private let stopPipe: (read: Int32, write: Int32)
+  /// Shutting down the second tells the thread, which waits for the first to be readable.
+  private let stopSignal: (Int32, Int32)
   private var thread: SystemThread?
 
   /// Listens on `path` and connects each that comes to `target`.
@@ -51,9 +52,7 @@ package final class FaultProxy: @unchecked Sendable {
     self.behaviour = behaviour
     random = SeededGenerator(seed: seed)
     listener = try UnixSocket.listen(path: path, backlog: 128, mode: 0o600)
-    var pipes: [Int32] = [-1, -1]
-    guard pipe(&pipes) == 0 else { throw LoopError(attempted: "make a pipe", code: errno) }
-    stopPipe = (pipes[0], pipes[1])
+    stopSignal = try UnixSocket.pair()
     thread = try SystemThread(named: "fault-proxy") { self.run() }
   }
 
@@ -62,10 +61,10 @@ package final class FaultProxy: @unchecked Sendable {
   package func stop() -> Counts {
     guard let thread else { return counts }
     self.thread = nil
-    close(stopPipe.write)
+    shutdown(stopSignal.1, Int32(SHUT_RDWR))
     thread.join()
     for link in links { link.close() }
-    for descriptor in [listener, stopPipe.read] { close(descriptor) }
+    for descriptor in [listener, stopSignal.0, stopSignal.1] { close(descriptor) }
     unlink(path)
     return counts
   }
@@ -73,7 +72,7 @@ package final class FaultProxy: @unchecked Sendable {
   private func run() {
     while true {
       var polled = [
-        pollfd(fd: stopPipe.read, events: Int16(POLLIN), revents: 0),
+        pollfd(fd: stopSignal.0, events: Int16(POLLIN), revents: 0),
         pollfd(fd: listener, events: Int16(POLLIN), revents: 0),
       ]
       let now = nanoseconds()
@@ -92,10 +91,8 @@ package final class FaultProxy: @unchecked Sendable {
   }
 
   private func accept() {
-    let client = Glibc.accept(listener, nil, nil)
+    let client = SocketListener.accept(on: listener)
     guard client >= 0 else { return }
-    _ = fcntl(client, F_SETFL, O_NONBLOCK)
-    _ = fcntl(client, F_SETFD, FD_CLOEXEC)
     do throws(LoopError) {
       let server = try UnixSocket.connect(path: target)
       counts.connections += 1

@@ -44,7 +44,10 @@ final class ProxyLink {
   func close() {
     guard !isClosed else { return }
     isClosed = true
-    for direction in directions { Glibc.close(direction.from) }
+    for direction in directions {
+      shutdown(direction.from, Int32(SHUT_RDWR))
+      Glibc.close(direction.from)
+    }
   }
 
   /// Says what it waits for; gives the time at which it wants to be called in any case.
