@@ -1,10 +1,10 @@
 #pragma once
 
+#include <malloc.h>
 #include <stddef.h>
 #include <uv.h>
 
 // glibc declares these only with _GNU_SOURCE, which a Swift package cannot define for a system library, or in headers
 // that its module leaves out.
 extern int pthread_setname_np(pthread_t thread, const char *name);
-extern int malloc_trim(size_t pad);
 extern int accept4(int descriptor, struct sockaddr *address, socklen_t *length, int flags);

@@ -85,6 +85,8 @@ struct CallTable {
   private let remembered: Int
   private let capacity: Int
   private(set) var storedBytes = 0
+  /// Bytes of bodies that have been let go, ever.
+  private(set) var freedBytes = 0
   private var nextArrival: UInt64 = 0
 
   init(callsInFlight: Int, remembered: Int) {
@@ -155,6 +157,7 @@ struct CallTable {
   mutating func dropBody(_ slot: Slot) {
     guard records[Int(slot)].hasBody, let body = bodies[Int(slot)] else { return }
     storedBytes -= body.bytes.count
+    freedBytes += body.bytes.count
     bodies[Int(slot)] = nil
     records[Int(slot)].hasBody = false
   }

@@ -24,6 +24,9 @@ extension Bridge {
     return record.registrations.count + record.bound.count + record.subscriptions.count
   }
 
+  /// Bytes of calls' bodies that have been let go, ever.
+  package var freedBytes: Int { calls.freedBytes }
+
   /// Gives memory back that is held for peers, names and registrations that have gone. It looks at all free places, so it
   /// is for a quiet moment.
   package mutating func shrink() {

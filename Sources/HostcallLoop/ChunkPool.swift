@@ -46,6 +46,8 @@ package final class ChunkPool {
   package private(set) var spareCount = 0
   /// How many chunks are in queues, those for single large frames included.
   package private(set) var chunksInUse = 0
+  /// How many bytes have been given back to the allocator, ever, by this pool.
+  package private(set) var freedBytes = 0
 
   /// Makes an empty pool.
   package init() {}
@@ -73,6 +75,7 @@ package final class ChunkPool {
   func put(_ chunk: OutputChunk.Pointer) {
     chunksInUse -= 1
     guard chunk.pointee.capacity == Self.chunkByteCount, spareCount < Self.maximumSpareChunks else {
+      freedBytes += chunk.pointee.capacity
       OutputChunk.deallocate(chunk)
       return
     }

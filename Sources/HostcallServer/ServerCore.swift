@@ -44,8 +44,11 @@ actor ServerCore {
   private var lingerTimer: LoopTimer?
   private var turnHook: LoopTurnHook?
   private var shrinkTimer: LoopTimer?
+  private var shrinkingIsDue = false
   /// Peers, and names that they had, that have gone since memory was given back.
   private var goneSinceShrinking = 0
+  /// What ``freedBytes`` was then.
+  private var freedBytesAtShrinking = 0
   private var armedMilliseconds: UInt64?
   var logLimiter: LogLimiter
   var logTimer: LoopTimer?
@@ -267,6 +270,7 @@ actor ServerCore {
       if dirty.isEmpty { settle() }
     }
     armTimer()
+    shrinkAfterBurst()
     if phase == .leaving, bridge.isDrained { linger() }
     if phase == .lingering, !connections.contains(where: { $0?.stream.output.queuedBytes ?? 0 > 0 }) { end() }
   }
@@ -315,7 +319,7 @@ actor ServerCore {
     }
     perform()
     stream.close()
-    shrinkSoon(gone: 1 + names)
+    goneSinceShrinking += 1 + names
     listener?.resume()
     report(.debug, "peer disconnected", describe(connection.credentials) + [("reason", connection.reason)])
   }
@@ -424,19 +428,29 @@ actor ServerCore {
 
   /// Peers and names that have to go before it is worth the while to look for memory that can be given back.
   private static let goneBeforeShrinking = 256
+  /// Bytes of frames and calls that have to be freed before it is.
+  private static let freedBytesBeforeShrinking = 4 << 20
   private static let millisecondsBeforeShrinking: UInt64 = 500
 
-  /// Looks for memory that can be given back, a little later: who goes is seldom alone.
-  private func shrinkSoon(gone: Int) {
-    let wasEnough = goneSinceShrinking >= Self.goneBeforeShrinking
-    goneSinceShrinking += gone
-    guard !wasEnough, goneSinceShrinking >= Self.goneBeforeShrinking else { return }
+  /// Bytes of frames that waited for peers, and of calls, that have been freed, ever.
+  private var freedBytes: Int { loop.chunkPool.freedBytes &+ bridge.freedBytes }
+
+  /// Looks for memory that can be given back where a burst is over, a little later: who goes is seldom alone.
+  private func shrinkAfterBurst() {
+    guard
+      !shrinkingIsDue,
+      goneSinceShrinking >= Self.goneBeforeShrinking
+        || freedBytes &- freedBytesAtShrinking >= Self.freedBytesBeforeShrinking
+    else { return }
+    shrinkingIsDue = true
     shrinkTimer = shrinkTimer ?? LoopTimer(loop) { [unowned self] in assumeIsolated { $0.shrink() } }
     shrinkTimer?.schedule(afterMilliseconds: Self.millisecondsBeforeShrinking)
   }
 
   private func shrink() {
+    shrinkingIsDue = false
     goneSinceShrinking = 0
+    freedBytesAtShrinking = freedBytes
     bridge.shrink()
     while case .some(nil) = connections.last { connections.removeLast() }
     FreedMemory.giveBack()

@@ -5,8 +5,9 @@ import HostcallLoop
 @main
 enum HostcalldMain {
   static func main() async {
-    // At the very beginning: whatever runs tasks opens descriptors of its own.
+    // At the very beginning: whatever runs tasks opens descriptors and starts threads of its own.
     StandardDescriptors.keepApart()
+    FreedMemory.shareOneHeap()
     await HostcalldCommand.main()
   }
 }
