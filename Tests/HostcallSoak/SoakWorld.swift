@@ -1,4 +1,3 @@
-import Glibc
 import HostcallTestSupport
 
 /// What all peers of a soak share. One thread.
@@ -24,9 +23,7 @@ final class SoakWorld {
   }
 
   func tick() {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    now = UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+    now = MonotonicTime.nanoseconds()
   }
 
   func payloadBytes() -> Int {

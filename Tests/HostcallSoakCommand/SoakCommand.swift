@@ -6,8 +6,9 @@ import HostcallSoak
 @main
 struct SoakCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
-    commandName: "hostcall-soak", abstract: "Random work under faults, with an account of every call.",
-    subcommands: [RunCommand.self, CallCommand.self, ServeCommand.self], defaultSubcommand: RunCommand.self)
+    commandName: "hostcall-soak", abstract: "Work that a daemon has to withstand.",
+    subcommands: [RunCommand.self, FloodCommand.self, CallCommand.self, ServeCommand.self, PressCommand.self],
+    defaultSubcommand: RunCommand.self)
 }
 
 /// Set by a signal to stop, read between rounds.
@@ -41,11 +42,48 @@ struct RunCommand: AsyncParsableCommand {
   }
 
   /// Says so at once, also into a pipe.
-  private static func say(_ text: String) {
+  static func say(_ text: String) {
     print(text)
     fflush(nil)
   }
 }
+
+/// `hostcall-soak flood`: prints what floods do to others; exit status 0 where all of it is within bounds.
+struct FloodCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "flood", abstract: "Flood a daemon in several ways, and see what others notice.")
+
+  @Option(help: "How often each flood comes.")
+  var rounds = 5
+
+  @Argument(help: "Which floods: \(FloodKind.allCases.map(\.rawValue).joined(separator: ", ")). All if not said.")
+  var floods: [FloodKind] = []
+
+  func run() throws {
+    var options = Floods.Options()
+    options.rounds = rounds
+    if !floods.isEmpty { options.kinds = floods }
+    options.progress = { RunCommand.say("flood: \($0)") }
+    let report = try Floods(options).run()
+    print(report)
+    if !report.isWithinBounds { throw ExitCode.failure }
+  }
+}
+
+/// The flooding program.
+struct PressCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(commandName: "press", abstract: "Flood a daemon; for a flood.")
+
+  @Option var socket: String
+  @Option var flood: FloodKind
+  @Option var count: Int
+
+  func run() throws {
+    try Flooder(socketPath: socket, kind: flood, count: count).run()
+  }
+}
+
+extension FloodKind: ExpressibleByArgument {}
 
 /// The calling program.
 struct CallCommand: AsyncParsableCommand {

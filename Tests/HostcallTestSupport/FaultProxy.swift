@@ -75,7 +75,7 @@ package final class FaultProxy: @unchecked Sendable {
         pollfd(fd: stopSignal.0, events: Int16(POLLIN), revents: 0),
         pollfd(fd: listener, events: Int16(POLLIN), revents: 0),
       ]
-      let now = nanoseconds()
+      let now = MonotonicTime.nanoseconds()
       var wake = UInt64.max
       for link in links { wake = min(wake, link.appendInterests(to: &polled, now: now)) }
       let wait = wake == .max ? -1 : Int32(clamping: (max(wake, now) - now) / 1_000_000 + 1)
@@ -100,11 +100,5 @@ package final class FaultProxy: @unchecked Sendable {
     } catch {
       close(client)
     }
-  }
-
-  func nanoseconds() -> UInt64 {
-    var time = timespec()
-    clock_gettime(CLOCK_MONOTONIC, &time)
-    return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
   }
 }

@@ -94,7 +94,7 @@ final class ProxyLink {
     if proxy.random.chance(proxy.behaviour.delayPercent) {
       proxy.counts.delays += 1
       let milliseconds = 1 + proxy.random.below(proxy.behaviour.largestDelayMilliseconds)
-      directions[index].heldUntil = proxy.nanoseconds() + UInt64(milliseconds) * 1_000_000
+      directions[index].heldUntil = MonotonicTime.nanoseconds() + UInt64(milliseconds) * 1_000_000
     }
   }
 

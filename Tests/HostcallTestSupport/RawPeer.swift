@@ -43,9 +43,8 @@ package final class RawPeer {
       isOpen = false
       throw Failure(description: "cannot connect to \(path): \(reason)")
     }
-    var limit = timeval(tv_sec: 20, tv_usec: 0)
-    setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-    setsockopt(descriptor, SOL_SOCKET, SO_SNDTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
+    setTimeout(SO_RCVTIMEO, milliseconds: 20_000)
+    setTimeout(SO_SNDTIMEO, milliseconds: 20_000)
     if hello {
       try send(Greeting.hello(client: "raw/1", features: features))
       try expect(.welcome)
@@ -64,6 +63,32 @@ package final class RawPeer {
     Glibc.close(descriptor)
     for file in received { Glibc.close(file) }
     received = []
+  }
+
+  /// Ends the connection for both sides. The descriptor stays until the peer goes, for a thread that still reads it.
+  package func hangUp() {
+    shutdown(descriptor, Int32(SHUT_RDWR))
+  }
+
+  /// Whether the other side has ended the connection; what has come and was not read stays.
+  package var hasEnded: Bool {
+    var interest = pollfd(fd: descriptor, events: 0, revents: 0)
+    return poll(&interest, 1, 0) > 0
+  }
+
+  /// Waits for what comes for as long as it takes, and not 20 seconds.
+  package func waitForEver() {
+    setTimeout(SO_RCVTIMEO, milliseconds: 0)
+  }
+
+  /// Gives up sending when nothing has left for so long.
+  package func limitSending(milliseconds: Int) {
+    setTimeout(SO_SNDTIMEO, milliseconds: milliseconds)
+  }
+
+  private func setTimeout(_ option: Int32, milliseconds: Int) {
+    var limit = timeval(tv_sec: milliseconds / 1_000, tv_usec: milliseconds % 1_000 * 1_000)
+    setsockopt(descriptor, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
   }
 
   // MARK: Sending
