@@ -6,27 +6,20 @@ import Glibc
 ///
 /// `@unchecked Sendable` rule: the value is reached only under the lock, and it came in as `sending`.
 package final class HeapCondition<State>: @unchecked Sendable {
-  private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+  private let mutex = HeapMutex()
   private let condition: UnsafeMutablePointer<pthread_cond_t>
   private let value: UnsafeMutablePointer<State>
 
   /// Creates an unlocked lock around `initialValue`.
   package init(_ initialValue: sending State) {
-    mutex = .allocate(capacity: 1)
-    let attributes = UnsafeMutablePointer<pthread_mutexattr_t>.allocate(capacity: 1)
-    pthread_mutexattr_init(attributes)
-    pthread_mutexattr_settype(attributes, Int32(PTHREAD_MUTEX_ERRORCHECK))
-    pthread_mutex_init(mutex, attributes)
-    pthread_mutexattr_destroy(attributes)
-    attributes.deallocate()
     condition = .allocate(capacity: 1)
-    let conditionAttributes = UnsafeMutablePointer<pthread_condattr_t>.allocate(capacity: 1)
-    pthread_condattr_init(conditionAttributes)
+    var attributes = pthread_condattr_t()
+    pthread_condattr_init(&attributes)
     // The clock that waits are measured by unless told otherwise is the one that people set.
-    pthread_condattr_setclock(conditionAttributes, CLOCK_MONOTONIC)
-    pthread_cond_init(condition, conditionAttributes)
-    pthread_condattr_destroy(conditionAttributes)
-    conditionAttributes.deallocate()
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+    let code = pthread_cond_init(condition, &attributes)
+    precondition(code == 0, "pthread_cond_init failed with \(code)")
+    pthread_condattr_destroy(&attributes)
     value = .allocate(capacity: 1)
     value.initialize(to: initialValue)
   }
@@ -36,24 +29,22 @@ package final class HeapCondition<State>: @unchecked Sendable {
     value.deallocate()
     pthread_cond_destroy(condition)
     condition.deallocate()
-    pthread_mutex_destroy(mutex)
-    mutex.deallocate()
   }
 
   /// Runs `change` with the value, and wakes those who wait where it says so.
   package func change(_ change: (inout State) -> Bool) {
-    lock()
-    defer { pthread_mutex_unlock(mutex) }
+    mutex.lock()
+    defer { mutex.unlock() }
     if change(&value.pointee) { pthread_cond_broadcast(condition) }
   }
 
   /// Waits until `take` gives something for the value.
   package func wait<Result>(_ take: (inout State) -> sending Result?) -> sending Result {
-    lock()
-    defer { pthread_mutex_unlock(mutex) }
+    mutex.lock()
+    defer { mutex.unlock() }
     while true {
       if let result = take(&value.pointee) { return result }
-      pthread_cond_wait(condition, mutex)
+      pthread_cond_wait(condition, mutex.pointer)
     }
   }
 
@@ -67,16 +58,11 @@ package final class HeapCondition<State>: @unchecked Sendable {
       deadline.tv_sec += 1
       deadline.tv_nsec -= 1_000_000_000
     }
-    lock()
-    defer { pthread_mutex_unlock(mutex) }
+    mutex.lock()
+    defer { mutex.unlock() }
     while !holds(value.pointee) {
-      if pthread_cond_timedwait(condition, mutex, &deadline) == ETIMEDOUT { return holds(value.pointee) }
+      if pthread_cond_timedwait(condition, mutex.pointer, &deadline) == ETIMEDOUT { return holds(value.pointee) }
     }
     return true
-  }
-
-  private func lock() {
-    let code = pthread_mutex_lock(mutex)
-    precondition(code == 0, "a HeapCondition was taken twice by one thread")
   }
 }

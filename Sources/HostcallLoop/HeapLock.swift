@@ -1,5 +1,3 @@
-import Glibc
-
 /// A mutual exclusion lock around a value, over a `pthread_mutex_t` at a fixed heap address.
 ///
 /// `Synchronization.Mutex` would do, but it locks by futex, which ThreadSanitizer cannot see on Linux, so that every
@@ -9,20 +7,11 @@ import Glibc
 ///
 /// `@unchecked Sendable` rule: the value is reached only through `withLock`, and it came in as `sending`.
 package final class HeapLock<State: ~Copyable>: @unchecked Sendable {
-  private let mutex: UnsafeMutablePointer<pthread_mutex_t>
+  private let mutex = HeapMutex()
   private let value: UnsafeMutablePointer<State>
 
   /// Creates an unlocked lock around `initialValue`.
   package init(_ initialValue: consuming sending State) {
-    mutex = .allocate(capacity: 1)
-    let attributes = UnsafeMutablePointer<pthread_mutexattr_t>.allocate(capacity: 1)
-    pthread_mutexattr_init(attributes)
-    // Error checking turns a recursive lock, which would hang, into a stop with a message.
-    pthread_mutexattr_settype(attributes, Int32(PTHREAD_MUTEX_ERRORCHECK))
-    let code = pthread_mutex_init(mutex, attributes)
-    precondition(code == 0, "pthread_mutex_init failed with \(code)")
-    pthread_mutexattr_destroy(attributes)
-    attributes.deallocate()
     value = .allocate(capacity: 1)
     value.initialize(to: initialValue)
   }
@@ -30,8 +19,6 @@ package final class HeapLock<State: ~Copyable>: @unchecked Sendable {
   deinit {
     value.deinitialize(count: 1)
     value.deallocate()
-    pthread_mutex_destroy(mutex)
-    mutex.deallocate()
   }
 
   /// Runs `body` with the value while no other thread is in `withLock` of this lock.
@@ -40,9 +27,8 @@ package final class HeapLock<State: ~Copyable>: @unchecked Sendable {
   package func withLock<Result: ~Copyable, Failure: Error>(
     _ body: (inout sending State) throws(Failure) -> sending Result
   ) throws(Failure) -> sending Result {
-    let code = pthread_mutex_lock(mutex)
-    precondition(code == 0, "a HeapLock was taken twice by one thread")
-    defer { pthread_mutex_unlock(mutex) }
+    mutex.lock()
+    defer { mutex.unlock() }
     return try body(&value.pointee)
   }
 }
