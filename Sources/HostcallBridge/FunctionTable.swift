@@ -80,14 +80,7 @@ struct FunctionTable {
     record.name = Array(name)
     record.hash = hash
     record.isPattern = name.last == UInt8(ascii: "*")
-    let slot: Slot
-    if let used = free.popLast() {
-      slot = used
-      records[Int(slot)] = record
-    } else {
-      slot = Slot(records.count)
-      records.append(record)
-    }
+    let slot = records.insert(record, reusing: &free)
     buckets[place] = slot
     count += 1
     if count * 2 > buckets.count { grow() }

@@ -109,10 +109,9 @@ struct PeerTable {
   mutating func allocate() -> Slot {
     count += 1
     lastGeneration &+= 1
-    let slot = free.popLast() ?? Slot(records.count)
-    if Int(slot) == records.count { records.append(PeerRecord()) }
-    records[Int(slot)].generation = lastGeneration
-    return slot
+    var record = PeerRecord()
+    record.generation = lastGeneration
+    return records.insert(record, reusing: &free)
   }
 
   mutating func release(_ slot: Slot) {

@@ -61,14 +61,7 @@ struct PolicyTable {
       return slot
     }
     let record = Record(form: PolicyForm(policy, rules: rules), rules: rules)
-    let slot: Slot
-    if let used = free.popLast() {
-      slot = used
-      records[Int(slot)] = record
-    } else {
-      slot = Slot(records.count)
-      records.append(record)
-    }
+    let slot = records.insert(record, reusing: &free)
     slots[rules] = slot
     return slot
   }

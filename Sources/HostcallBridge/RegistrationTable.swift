@@ -29,12 +29,7 @@ struct RegistrationTable {
   }
 
   mutating func allocate(_ record: RegistrationRecord) -> Slot {
-    if let slot = free.popLast() {
-      records[Int(slot)] = record
-      return slot
-    }
-    records.append(record)
-    return Slot(records.count - 1)
+    records.insert(record, reusing: &free)
   }
 
   mutating func release(_ slot: Slot) {

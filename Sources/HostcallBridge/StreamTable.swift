@@ -69,12 +69,7 @@ struct StreamTable {
   }
 
   mutating func allocate() -> Slot {
-    if let slot = free.popLast() {
-      records[Int(slot)] = StreamRecord()
-      return slot
-    }
-    records.append(StreamRecord())
-    return Slot(records.count - 1)
+    records.insert(StreamRecord(), reusing: &free)
   }
 
   mutating func release(_ slot: Slot) {

@@ -77,14 +77,7 @@ struct UserTable {
     if let slot = slots[userID] { return slot }
     if slots.count >= nextSweep { sweep(now: now) }
     let record = UserRecord(userID: userID, limits: limitsByUser[userID] ?? limits)
-    let slot: Slot
-    if let used = free.popLast() {
-      slot = used
-      records[Int(slot)] = record
-    } else {
-      slot = Slot(records.count)
-      records.append(record)
-    }
+    let slot = records.insert(record, reusing: &free)
     slots[userID] = slot
     return slot
   }
