@@ -4,31 +4,24 @@ import HostcallWire
 extension Bridge {
   mutating func subscribe(_ frame: DecodedFrame, from slot: Slot, into actions: inout ActionBuffer) {
     let header = frame.header
-    let name = FrameRules.printable(frame.name)
     guard isPermitted(.subscribe, frame.name, to: slot) else {
-      return deny(.subscribe, header, name, to: slot, into: &actions)
+      return deny(.subscribe, header, FrameRules.printable(frame.name), to: slot, into: &actions)
     }
-    let known = functions.find(frame.name)
-    if let known, peers[slot].subscriptions.contains(known) {
+    if let known = functions.find(frame.name), peers[slot].subscriptions.contains(known) {
       return send(FrameHeader(kind: .result, id: header.id), to: slot, into: &actions)
     }
     let user = peers[slot].user
-    guard peers[slot].subscriptions.count < users[user].limits.subscriptionsPerConnection else {
-      let most = users[user].limits.subscriptionsPerConnection
-      return refuse(
-        header, to: slot, meeting: "subscriptions-per-connection", of: most,
-        "\(name): this connection has \(most) subscriptions, the most it may have", into: &actions)
-    }
-    guard users[user].subscriptions < users[user].limits.subscriptionsPerUser else {
-      let most = users[user].limits.subscriptionsPerUser
-      return refuse(
-        header, to: slot, meeting: "subscriptions-per-user", of: most,
-        "\(name): this user has \(most) subscriptions, the most it may have", into: &actions)
-    }
-    guard known != nil || functions.count < limits.functions else {
-      return refuse(
-        header, to: slot, meeting: "functions", of: limits.functions, "\(name): \(tooManyFunctions)", into: &actions)
-    }
+    let own = users[user].limits
+    guard
+      hasRoom(
+        for: header, frame.name, "subscriptions",
+        ofConnection: Quota(
+          limit: "subscriptions-per-connection", count: peers[slot].subscriptions.count,
+          most: own.subscriptionsPerConnection),
+        ofUser: Quota(
+          limit: "subscriptions-per-user", count: users[user].subscriptions, most: own.subscriptionsPerUser),
+        from: slot, into: &actions)
+    else { return }
     let subject = functions.findOrInsert(frame.name)
     functions.retain(subject)
     functions.addSubscriber(slot, to: subject)

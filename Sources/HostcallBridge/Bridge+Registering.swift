@@ -36,23 +36,17 @@ extension Bridge {
       return refuse(header, to: slot, .invalidArgument, "\(name): \(problem.reason)", into: &actions)
     }
     let user = peers[slot].user
-    let registered = peers[slot].registrations.count + peers[slot].sleeping.count
-    guard registered < users[user].limits.registrationsPerConnection else {
-      let most = users[user].limits.registrationsPerConnection
-      return refuse(
-        header, to: slot, meeting: "registrations-per-connection", of: most,
-        "\(name): this connection has \(most) registrations, the most it may have", into: &actions)
-    }
-    guard users[user].registrations < users[user].limits.registrationsPerUser else {
-      let most = users[user].limits.registrationsPerUser
-      return refuse(
-        header, to: slot, meeting: "registrations-per-user", of: most,
-        "\(name): this user has \(most) registrations, the most it may have", into: &actions)
-    }
-    guard functions.find(frame.name) != nil || functions.count < limits.functions else {
-      return refuse(
-        header, to: slot, meeting: "functions", of: limits.functions, "\(name): \(tooManyFunctions)", into: &actions)
-    }
+    let own = users[user].limits
+    guard
+      hasRoom(
+        for: header, frame.name, "registrations",
+        ofConnection: Quota(
+          limit: "registrations-per-connection", count: peers[slot].registrations.count + peers[slot].sleeping.count,
+          most: own.registrationsPerConnection),
+        ofUser: Quota(
+          limit: "registrations-per-user", count: users[user].registrations, most: own.registrationsPerUser),
+        from: slot, into: &actions)
+    else { return }
     let function = functions.findOrInsert(frame.name)
     if let problem = conflict(of: options.mode, by: slot, on: function) {
       return refuse(header, to: slot, .alreadyRegistered, "\(name): \(problem)", into: &actions)
@@ -134,10 +128,6 @@ extension Bridge {
     return .success(options)
   }
 
-  var tooManyFunctions: String {
-    "the daemon knows \(limits.functions) names, the most it may know"
-  }
-
   // MARK: Going
 
   mutating func unregister(_ frame: DecodedFrame, from slot: Slot, now: UInt64, into actions: inout ActionBuffer) {
@@ -215,38 +205,29 @@ extension Bridge {
 
   mutating func bind(_ frame: DecodedFrame, from slot: Slot, into actions: inout ActionBuffer) {
     let header = frame.header
-    let name = FrameRules.printable(frame.name)
     guard isPermitted(.call, frame.name, to: slot) else {
-      return deny(.call, header, name, to: slot, into: &actions)
+      return deny(.call, header, FrameRules.printable(frame.name), to: slot, into: &actions)
+    }
+    if let handle = functions.find(frame.name).flatMap({ peers[slot].handles[$0] }) {
+      return send(FrameHeader(kind: .result, id: header.id, aux: handle), to: slot, into: &actions)
     }
     let user = peers[slot].user
-    let known = functions.find(frame.name)
-    if known.flatMap({ peers[slot].handles[$0] }) == nil {
-      guard peers[slot].bound.count < users[user].limits.boundHandlesPerConnection else {
-        let most = users[user].limits.boundHandlesPerConnection
-        return refuse(
-          header, to: slot, meeting: "bound-handles-per-connection", of: most,
-          "\(name): this connection has \(most) bound names, the most it may have", into: &actions)
-      }
-      guard users[user].boundHandles < users[user].limits.boundHandlesPerUser else {
-        let most = users[user].limits.boundHandlesPerUser
-        return refuse(
-          header, to: slot, meeting: "bound-handles-per-user", of: most,
-          "\(name): this user has \(most) bound names, the most it may have", into: &actions)
-      }
-    }
-    guard known != nil || functions.count < limits.functions else {
-      return refuse(
-        header, to: slot, meeting: "functions", of: limits.functions, "\(name): \(tooManyFunctions)", into: &actions)
-    }
+    let own = users[user].limits
+    guard
+      hasRoom(
+        for: header, frame.name, "bound names",
+        ofConnection: Quota(
+          limit: "bound-handles-per-connection", count: peers[slot].bound.count, most: own.boundHandlesPerConnection),
+        ofUser: Quota(
+          limit: "bound-handles-per-user", count: users[user].boundHandles, most: own.boundHandlesPerUser),
+        from: slot, into: &actions)
+    else { return }
     let function = functions.findOrInsert(frame.name)
-    if peers[slot].handles[function] == nil {
-      functions.retain(function)
-      users[user].boundHandles += 1
-      peers[slot].bound.append(BoundHandle(function: function, policyEpoch: policies.epoch))
-      peers[slot].handles[function] = UInt32(peers[slot].bound.count)
-    }
-    send(
-      FrameHeader(kind: .result, id: header.id, aux: peers[slot].handles[function] ?? 0), to: slot, into: &actions)
+    functions.retain(function)
+    users[user].boundHandles += 1
+    peers[slot].bound.append(BoundHandle(function: function, policyEpoch: policies.epoch))
+    let handle = UInt32(peers[slot].bound.count)
+    peers[slot].handles[function] = handle
+    send(FrameHeader(kind: .result, id: header.id, aux: handle), to: slot, into: &actions)
   }
 }
