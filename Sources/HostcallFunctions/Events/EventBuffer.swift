@@ -11,12 +11,7 @@ package final class EventBuffer: Sendable {
     case failed(HostcallError)
   }
 
-  private struct Waiter {
-    let number: UInt64
-    let continuation: CheckedContinuation<Next, Never>
-  }
-
-  private struct State {
+  private struct State: WaitedFor {
     let mostEvents: Int
     let mostBytes: Int
     var events = Queue<HostcallEvent>()
@@ -26,14 +21,15 @@ package final class EventBuffer: Sendable {
     var followsGap = false
     /// What follows the events that are there; nil while more may come.
     var ending: Next?
-    var waiters = Queue<Waiter>()
-    var lastWaiter: UInt64 = 0
+    var waiters = Waiters<Next>()
 
     mutating func take() -> Next? {
       guard let event = events.popFirst() else { return ending }
       bytes -= event.byteCount
       return .event(event)
     }
+
+    var valueWhenCancelled: Next { .end }
 
     /// Makes room; what is lost is told by the event that is the oldest then, or by the next to come.
     mutating func dropOldest() {
@@ -61,7 +57,7 @@ package final class EventBuffer: Sendable {
 
   /// An event for this consumer has come.
   package func put(_ event: HostcallEvent) {
-    let waiter = state.withLock { state -> (Waiter, HostcallEvent)? in
+    let waiter = state.withLock { state -> (Waiters<Next>.Continuation, HostcallEvent)? in
       guard state.ending == nil else { return nil }
       var event = event
       event.droppedBefore += state.dropped
@@ -76,7 +72,7 @@ package final class EventBuffer: Sendable {
       }
       return nil
     }
-    if let (waiter, event) = waiter { waiter.continuation.resume(returning: .event(event)) }
+    if let (waiter, event) = waiter { waiter.resume(returning: .event(event)) }
   }
 
   /// The daemon has dropped events of this connection, of which some may have been for this consumer.
@@ -91,46 +87,22 @@ package final class EventBuffer: Sendable {
 
   /// No more events come.
   package func end(_ error: HostcallError?) {
-    let (waiters, next) = state.withLock { state -> ([Waiter], Next) in
+    let (waiters, next) = state.withLock { state -> ([Waiters<Next>.Continuation], Next) in
       let ending = state.ending ?? error.map(Next.failed) ?? .end
       state.ending = ending
       return (state.waiters.removeAll(), ending)
     }
-    for waiter in waiters { waiter.continuation.resume(returning: next) }
+    for waiter in waiters { waiter.resume(returning: next) }
   }
 
   // MARK: The consumer's side
 
   /// The next event; nil at the end, and where the task is cancelled.
   func next(isolation: isolated (any Actor)?) async throws(HostcallError) -> HostcallEvent? {
-    let ready = state.withLock { state in state.take() }
-    let next = if let ready { ready } else { await wait(isolation: isolation) }
-    switch next {
+    switch await state.takeOrWait(isolation: isolation) {
     case .event(let event): return event
     case .end: return nil
     case .failed(let error): throw error
-    }
-  }
-
-  private func wait(isolation: isolated (any Actor)?) async -> Next {
-    let number = state.withLock { state in
-      state.lastWaiter += 1
-      return state.lastWaiter
-    }
-    return await withTaskCancellationHandler {
-      await withCheckedContinuation(isolation: isolation) { continuation in
-        let ready = state.withLock { state -> Next? in
-          if let ready = state.take() { return ready }
-          // Otherwise the handler below finds the waiter.
-          if Task.isCancelled { return .end }
-          state.waiters.append(Waiter(number: number, continuation: continuation))
-          return nil
-        }
-        if let ready { continuation.resume(returning: ready) }
-      }
-    } onCancel: {
-      let waiter = state.withLock { state in state.waiters.removeFirst { $0.number == number } }
-      waiter?.continuation.resume(returning: .end)
     }
   }
 }

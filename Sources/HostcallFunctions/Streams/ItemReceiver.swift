@@ -26,12 +26,7 @@ package final class ItemReceiver: Sendable {
     case abandoned
   }
 
-  private struct Waiter {
-    let number: UInt64
-    let continuation: CheckedContinuation<Next, Never>
-  }
-
-  private struct State {
+  private struct State: WaitedFor {
     let window: Int
     var items = Queue<HostcallItem>()
     /// How many more the sender may send.
@@ -40,8 +35,7 @@ package final class ItemReceiver: Sendable {
     var use = Use.keeping
     /// What follows the items that are there; nil while more may come.
     var ending: Next?
-    var waiters = Queue<Waiter>()
-    var lastWaiter: UInt64 = 0
+    var waiters = Waiters<Next>()
 
     /// What a consumer can have now, nil where it has to wait.
     mutating func take() -> Next? {
@@ -51,6 +45,8 @@ package final class ItemReceiver: Sendable {
       if case .end = ending, use == .abandoned { return .failed(ItemReceiver.cancelled) }
       return ending
     }
+
+    var valueWhenCancelled: Next { ending ?? .failed(ItemReceiver.cancelled) }
 
     /// Gives what the window has room for, once that is half of it.
     mutating func creditDue() -> UInt32 {
@@ -96,7 +92,7 @@ package final class ItemReceiver: Sendable {
     let isItem = !(isLast && frame.header.payloadBytes == 0)
     enum Step {
       case broken(String)
-      case done(Waiter?, Next, isLast: Bool, due: UInt32)
+      case done(Waiters<Next>.Continuation?, Next, isLast: Bool, due: UInt32)
     }
     let item = HostcallItem(frame)
     let place = frame.header.aux
@@ -117,7 +113,7 @@ package final class ItemReceiver: Sendable {
     switch step {
     case .broken(let reason): throw ProtocolViolation(reason)
     case .done(let waiter, let next, let isLast, let due):
-      waiter?.continuation.resume(returning: next)
+      waiter?.resume(returning: next)
       if isLast { end(nil) }
       return due
     }
@@ -133,15 +129,15 @@ package final class ItemReceiver: Sendable {
 
   /// No more items come: the stream is complete, or what it belongs to has ended with an error.
   package func end(_ error: HostcallError?) {
-    let waiters = state.withLock { state -> [(Waiter, Next)] in
+    let waiters = state.withLock { state -> [(Waiters<Next>.Continuation, Next)] in
       if state.ending == nil { state.ending = error.map(Next.failed) ?? .end }
-      var waiters: [(Waiter, Next)] = []
+      var waiters: [(Waiters<Next>.Continuation, Next)] = []
       while !state.waiters.isEmpty, let next = state.take(), let waiter = state.waiters.popFirst() {
         waiters.append((waiter, next))
       }
       return waiters
     }
-    for (waiter, next) in waiters { waiter.continuation.resume(returning: next) }
+    for (waiter, next) in waiters { waiter.resume(returning: next) }
   }
 
   // MARK: The consumer's side
@@ -186,34 +182,11 @@ package final class ItemReceiver: Sendable {
     }
   }
 
-  private func wait(
-    isolation: isolated (any Actor)?, cancel: (@Sendable () -> Void)?
-  ) async -> Next {
-    let number = state.withLock { state in
-      state.lastWaiter += 1
-      return state.lastWaiter
-    }
-    return await withTaskCancellationHandler {
-      await withCheckedContinuation(isolation: isolation) { continuation in
-        let ready = state.withLock { state -> Next? in
-          if let ready = state.take() { return ready }
-          // Otherwise the handler below finds the waiter.
-          if cancel == nil, Task.isCancelled { return .failed(Self.cancelled) }
-          state.waiters.append(Waiter(number: number, continuation: continuation))
-          return nil
-        }
-        if let ready { continuation.resume(returning: ready) }
-      }
-    } onCancel: {
-      if let cancel {
-        abandon()
-        cancel()
-      } else {
-        let (waiter, next) = state.withLock { state in
-          (state.waiters.removeFirst { $0.number == number }, state.ending ?? .failed(Self.cancelled))
-        }
-        waiter?.continuation.resume(returning: next)
-      }
+  private func wait(isolation: isolated (any Actor)?, cancel: (@Sendable () -> Void)?) async -> Next {
+    guard let cancel else { return await state.takeOrWait(isolation: isolation) }
+    return await state.takeOrWait(isolation: isolation) {
+      self.abandon()
+      cancel()
     }
   }
 }

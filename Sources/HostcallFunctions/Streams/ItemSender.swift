@@ -20,12 +20,10 @@ package final class ItemSender: Sendable {
   /// Bytes that may be handed in before the loop has taken them; one item may exceed it.
   static let largestPendingBytes = 64 << 10
 
-  private struct Waiter {
-    let number: UInt64
-    let continuation: CheckedContinuation<HostcallError?, Never>
-  }
+  /// A turn to send, or why there is none.
+  private typealias Turn = Result<Void, HostcallError>
 
-  private struct State {
+  private struct State: WaitedFor {
     var credit: UInt64
     var nextPlace: UInt32 = 0
     var pending: [Item] = []
@@ -33,8 +31,15 @@ package final class ItemSender: Sendable {
     var isHeld = false
     /// Why no more items can be sent; nil while they can.
     var ending: HostcallError?
-    var waiters = Queue<Waiter>()
-    var lastWaiter: UInt64 = 0
+    var waiters = Waiters<Turn>()
+
+    /// A turn where nobody has waited longer; it has spent a credit.
+    mutating func take() -> Turn? {
+      if let ending { return .failure(ending) }
+      return waiters.isEmpty && spend() ? .success(()) : nil
+    }
+
+    var valueWhenCancelled: Turn { .failure(ending ?? ItemSender.cancelled) }
 
     /// Spends one credit, if an item may be sent now.
     mutating func spend() -> Bool {
@@ -44,8 +49,8 @@ package final class ItemSender: Sendable {
     }
 
     /// Those of the waiters that may send now; each has spent a credit.
-    mutating func released() -> [Waiter] {
-      var released: [Waiter] = []
+    mutating func released() -> [Waiters<Turn>.Continuation] {
+      var released: [Waiters<Turn>.Continuation] = []
       while !waiters.isEmpty, spend(), let waiter = waiters.popFirst() { released.append(waiter) }
       return released
     }
@@ -65,22 +70,7 @@ package final class ItemSender: Sendable {
   ///
   /// Errors: the stream's end, or CANCELLED where the task is cancelled.
   package func reserve(isolation: isolated (any Actor)? = #isolation) async throws(HostcallError) {
-    enum Turn {
-      case now
-      case over(HostcallError)
-      case later(UInt64)
-    }
-    let turn = state.withLock { state -> Turn in
-      if let ending = state.ending { return .over(ending) }
-      if state.waiters.isEmpty, state.spend() { return .now }
-      state.lastWaiter += 1
-      return .later(state.lastWaiter)
-    }
-    switch turn {
-    case .now: return
-    case .over(let error): throw error
-    case .later(let number): if let error = await wait(number, isolation: isolation) { throw error }
-    }
+    try await state.takeOrWait(isolation: isolation).get()
   }
 
   /// Hands in an item; true where the loop has to be told that there are some.
@@ -98,27 +88,6 @@ package final class ItemSender: Sendable {
     }
     if let ending { throw ending }
     return isFirst
-  }
-
-  private func wait(_ number: UInt64, isolation: isolated (any Actor)?) async -> HostcallError? {
-    await withTaskCancellationHandler {
-      await withCheckedContinuation(isolation: isolation) { continuation in
-        let ready = state.withLock { state -> HostcallError?? in
-          if let ending = state.ending { return .some(ending) }
-          if state.waiters.isEmpty, state.spend() { return .some(nil) }
-          // Otherwise the handler below finds the waiter.
-          if Task.isCancelled { return .some(Self.cancelled) }
-          state.waiters.append(Waiter(number: number, continuation: continuation))
-          return nil
-        }
-        if let ready { continuation.resume(returning: ready) }
-      }
-    } onCancel: {
-      let (waiter, error) = state.withLock { state in
-        (state.waiters.removeFirst { $0.number == number }, state.ending ?? Self.cancelled)
-      }
-      waiter?.continuation.resume(returning: error)
-    }
   }
 
   private static var cancelled: HostcallError {
@@ -163,7 +132,7 @@ package final class ItemSender: Sendable {
   package func end(_ error: HostcallError) {
     close(error)
     let (waiters, ending) = state.withLock { state in (state.waiters.removeAll(), state.ending ?? error) }
-    for waiter in waiters { waiter.continuation.resume(returning: ending) }
+    for waiter in waiters { waiter.resume(returning: .failure(ending)) }
   }
 
   private func release(_ change: (inout State) -> Void) {
@@ -171,6 +140,6 @@ package final class ItemSender: Sendable {
       change(&state)
       return state.ending == nil ? state.released() : []
     }
-    for waiter in released { waiter.continuation.resume(returning: nil) }
+    for waiter in released { waiter.resume(returning: .success(())) }
   }
 }
