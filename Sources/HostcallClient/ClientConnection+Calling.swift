@@ -7,7 +7,7 @@ extension ClientConnection {
   /// A call begins.
   ///
   /// It ends exactly once, by `OutgoingCall.end`, which tells `whenEnded`.
-  func begin(_ call: OutgoingCall, whenEnded: @escaping (OutgoingCall.Outcome) -> Void) {
+  func begin(_ call: OutgoingCall, whenEnded: @escaping (CallOutcome) -> Void) {
     call.begin(whenEnded)
     if case .cancelledEarly = call.state { return call.fail(Self.cancelledBeforeSending) }
     submit(.call(call))

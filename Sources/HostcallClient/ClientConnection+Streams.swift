@@ -10,7 +10,7 @@ extension ClientConnection {
   func receiveItem(_ frame: DecodedFrame, _ link: ClientLink) throws(ProtocolViolation) {
     let id = frame.header.id
     if id & ClientLink.requestMark != 0 {
-      guard case .call(let call)? = link.requests[id], let items = call.items else {
+      guard case .call(let call)? = link.requests[id], let items = call.streams.results else {
         throw ProtocolViolation("ITEM without credit")
       }
       if frame.isTooLarge { return cancel(call, because: itemIsTooLarge(frame.header)) }
@@ -41,7 +41,7 @@ extension ClientConnection {
   /// It may meet the end of its call on the way.
   func receiveCredit(_ header: FrameHeader, _ link: ClientLink) {
     if header.id & ClientLink.requestMark != 0 {
-      if case .call(let call)? = link.requests[header.id] { call.arguments?.addCredit(header.aux) }
+      if case .call(let call)? = link.requests[header.id] { call.streams.arguments?.addCredit(header.aux) }
     } else {
       link.running[header.id]?.streams.results?.addCredit(header.aux)
     }
@@ -51,7 +51,7 @@ extension ClientConnection {
 
   /// Arguments of a call are to be written.
   func sendArguments(of call: OutgoingCall) {
-    guard case .sent(let requestID) = call.state, let link, let arguments = call.arguments else { return }
+    guard case .sent(let requestID) = call.state, let link, let arguments = call.streams.arguments else { return }
     for item in arguments.takePending() {
       guard item.payload.count <= link.largestOutgoingBytes else {
         let error = HostcallError(
@@ -119,10 +119,17 @@ extension ClientConnection {
   }
 }
 
-/// The streams' way of a call that this client has made.
-struct OutgoingCallPort: CallPort {
+/// The way of a call that this client makes.
+struct OutgoingCallPort: CallerPort {
   let call: OutgoingCall
   let connection: ClientConnection
+
+  var function: String { call.function }
+  var streams: CallerStreams { call.streams }
+
+  func begin(_ whenEnded: @escaping @Sendable (CallOutcome) -> Void) {
+    connection.enter { $0.begin(call, whenEnded: whenEnded) }
+  }
 
   func sendPendingItems() {
     connection.enter { $0.sendArguments(of: call) }
@@ -149,9 +156,5 @@ struct ServedCallPort: CallPort {
 
   func grant(_ items: UInt32) {
     connection.enter { $0.grantArguments(of: correlationID, items, linkNumber: linkNumber) }
-  }
-
-  func cancel(_ reason: HostcallError?) {
-    preconditionFailure("a worker cannot cancel the call that it answers")
   }
 }

@@ -22,10 +22,11 @@ extension HostcallClient {
     _ function: String, _ payload: some HostcallPayload = [UInt8](), encoding: PayloadEncoding? = nil,
     timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:], descriptors: [Int32] = []
   ) async throws(HostcallError) -> HostcallResponse {
-    try await run(
+    try await port(
       OutgoingCall(
         function, payload, encoding: encoding, timeout: timeout, options: options, metadata: metadata,
-        descriptors: descriptors))
+        descriptors: descriptors)
+    ).response()
   }
 
   /// Calls a host function and wants no answer, whatever happens (protocol section 5, NO_REPLY).
@@ -36,23 +37,15 @@ extension HostcallClient {
     _ function: String, _ payload: some HostcallPayload = [UInt8](), encoding: PayloadEncoding? = nil,
     timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:], descriptors: [Int32] = []
   ) async throws(HostcallError) {
-    _ = try await run(
+    _ = try await port(
       OutgoingCall(
         function, payload, encoding: encoding, timeout: timeout, options: options, metadata: metadata,
-        descriptors: descriptors, wantsReply: false))
+        descriptors: descriptors, wantsReply: false)
+    ).response()
   }
 
-  /// Begins a call, with the task that sends its arguments if it has any, and waits for its outcome.
-  func run(_ call: OutgoingCall, feed: Feed? = nil) async throws(HostcallError) -> HostcallResponse {
-    let connection = connection
-    let task = call.arguments.flatMap { sender in feed?(call, sender) }
-    defer { task?.cancel() }
-    return try await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        connection.enter { $0.begin(call) { continuation.resume(returning: $0) } }
-      }
-    } onCancel: {
-      connection.enter { $0.cancel(call) }
-    }.get()
+  /// The way of a call that has not begun.
+  func port(_ call: OutgoingCall) -> OutgoingCallPort {
+    OutgoingCallPort(call: call, connection: connection)
   }
 }

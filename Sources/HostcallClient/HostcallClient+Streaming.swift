@@ -15,10 +15,12 @@ extension HostcallClient {
     timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:], descriptors: [Int32] = [],
     window: Int? = nil
   ) -> HostcallStream {
-    begin(feed: nil) { () throws(HostcallError) in
-      try OutgoingCall(
-        function, payload, encoding: encoding, timeout: timeout, options: options, metadata: metadata,
-        descriptors: descriptors, window: window ?? configuration.itemWindow)
+    HostcallStream { () throws(HostcallError) in
+      try port(
+        OutgoingCall(
+          function, payload, encoding: encoding, timeout: timeout, options: options, metadata: metadata,
+          descriptors: descriptors, window: window ?? configuration.itemWindow)
+      ).stream()
     }
   }
 
@@ -30,10 +32,12 @@ extension HostcallClient {
     encoding: PayloadEncoding? = nil, timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:],
     descriptors: [Int32] = [], window: Int? = nil
   ) -> HostcallStream where Arguments.Element: HostcallPayload {
-    begin(feed: feed(arguments)) { () throws(HostcallError) in
-      try OutgoingCall(
-        function, payload, encoding: encoding, timeout: timeout, options: options, metadata: metadata,
-        descriptors: descriptors, hasArguments: true, window: window ?? configuration.itemWindow)
+    HostcallStream { () throws(HostcallError) in
+      try port(
+        OutgoingCall(
+          function, payload, encoding: encoding, timeout: timeout, options: options, metadata: metadata,
+          descriptors: descriptors, hasArguments: true, window: window ?? configuration.itemWindow)
+      ).stream(sending: arguments)
     }
   }
 
@@ -48,44 +52,10 @@ extension HostcallClient {
     encoding: PayloadEncoding? = nil, timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:],
     descriptors: [Int32] = []
   ) async throws(HostcallError) -> HostcallResponse where Arguments.Element: HostcallPayload {
-    try await run(
+    try await port(
       OutgoingCall(
         function, payload, encoding: encoding, timeout: timeout, options: options, metadata: metadata,
-        descriptors: descriptors, hasArguments: true), feed: feed(arguments))
-  }
-
-  /// Starts the task that sends a call's arguments.
-  typealias Feed = @Sendable (OutgoingCall, ItemSender) -> Task<Void, Never>
-
-  private func feed<Arguments: AsyncSequence & Sendable>(_ arguments: Arguments) -> Feed
-  where Arguments.Element: HostcallPayload {
-    let connection = connection
-    return { call, sender in
-      Task {
-        await ArgumentFeed.run(
-          arguments, into: sender, by: OutgoingCallPort(call: call, connection: connection), function: call.function)
-      }
-    }
-  }
-
-  /// Begins a call whose consumer holds it; where it cannot be made, its stream fails.
-  private func begin(feed: Feed?, _ make: () throws(HostcallError) -> OutgoingCall) -> HostcallStream {
-    let call: OutgoingCall
-    do throws(HostcallError) {
-      call = try make()
-    } catch {
-      return HostcallStream(failed: error)
-    }
-    guard let items = call.items else { preconditionFailure("a stream without a window") }
-    let outcome = PendingOutcome()
-    let task = call.arguments.flatMap { sender in feed?(call, sender) }
-    connection.enter {
-      $0.begin(call) {
-        task?.cancel()
-        outcome.come($0)
-      }
-    }
-    return HostcallStream(
-      StreamedCall(items: items, outcome: outcome, port: OutgoingCallPort(call: call, connection: connection)))
+        descriptors: descriptors, hasArguments: true)
+    ).response(sending: arguments)
   }
 }

@@ -5,8 +5,6 @@ import HostcallWire
 ///
 /// `@unchecked Sendable` rule: the constants may be read anywhere, the variables only by the actor of the connection.
 final class OutgoingCall: @unchecked Sendable {
-  typealias Outcome = Result<HostcallResponse, HostcallError>
-
   /// Where a call is in its life.
   enum State {
     /// Not handed to the connection yet. To `waiting`, `sent` or `ended`; to `cancelledEarly`.
@@ -24,17 +22,14 @@ final class OutgoingCall: @unchecked Sendable {
   }
 
   let parameters: CallParameters
-  /// The result items, where the caller takes any.
-  let items: ItemReceiver?
-  /// The argument items, where the caller sends any.
-  let arguments: ItemSender?
+  let streams: CallerStreams
 
   var state = State.new
   /// Let go of once it is written.
   var payload: ArraySlice<UInt8>
   /// Handed to the socket once it is written.
   var descriptors: HostcallDescriptors
-  private var whenEnded: ((Outcome) -> Void)?
+  private var whenEnded: ((CallOutcome) -> Void)?
 
   /// A call as a user asks for it; descriptors are duplicated, and only the call holds the duplicates.
   ///
@@ -48,7 +43,7 @@ final class OutgoingCall: @unchecked Sendable {
     let parameters = try CallParameters(
       function: function, encoding: encoding ?? payload.payloadEncoding, timeout: timeout, options: options,
       metadata: metadata, wantsReply: wantsReply, descriptors: descriptors, hasArguments: hasArguments,
-      window: window.map(ItemWindow.clamped) ?? 0)
+      window: window)
     self.init(parameters, payload: payload.payloadBytes, descriptors: descriptors)
   }
 
@@ -57,33 +52,26 @@ final class OutgoingCall: @unchecked Sendable {
     self.parameters = parameters
     self.payload = payload
     self.descriptors = descriptors
-    items = parameters.window > 0 ? ItemReceiver(window: parameters.window, credit: parameters.window) : nil
-    arguments = parameters.flags.has(.open) ? ItemSender(credit: 0) : nil
+    streams = CallerStreams(parameters)
   }
 
   /// The name that is called.
   var function: String { parameters.function }
 
   /// Takes whom to tell.
-  func begin(_ whenEnded: @escaping (Outcome) -> Void) {
+  func begin(_ whenEnded: @escaping (CallOutcome) -> Void) {
     self.whenEnded = whenEnded
   }
 
   /// Tells the caller, once; a second outcome is a mistake of this module.
-  func end(_ outcome: Outcome) {
+  func end(_ outcome: CallOutcome) {
     guard let whenEnded else { preconditionFailure("a call to \(function) ended twice, or before it began") }
     self.whenEnded = nil
     state = .ended
     payload = []
     descriptors = .none
-    endStreams(outcome)
+    streams.end(outcome, function: function)
     whenEnded(outcome)
-  }
-
-  private func endStreams(_ outcome: Outcome) {
-    let error: HostcallError? = if case .failure(let error) = outcome { error } else { nil }
-    items?.end(error)
-    arguments?.end(error ?? HostcallError(.status(.late), function: function, message: "the call has ended"))
   }
 
   /// Tells the caller what went wrong.

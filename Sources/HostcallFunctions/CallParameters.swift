@@ -15,10 +15,12 @@ package struct CallParameters: Sendable {
 
   /// Throws `invalidArgument` where no daemon would take it.
   ///
-  /// - Parameter descriptors: are counted, not kept.
+  /// - Parameters:
+  ///   - descriptors: are counted, not kept.
+  ///   - window: how many result items may be on their way; nil where the caller takes none.
   package init(
     function: String, encoding: PayloadEncoding, timeout: Duration?, options: CallOptions, metadata: Metadata,
-    wantsReply: Bool, descriptors: HostcallDescriptors = .none, hasArguments: Bool = false, window: Int = 0
+    wantsReply: Bool, descriptors: HostcallDescriptors = .none, hasArguments: Bool = false, window: Int? = nil
   ) throws(HostcallError) {
     var function = function
     function.makeContiguousUTF8()
@@ -30,7 +32,7 @@ package struct CallParameters: Sendable {
     if !wantsReply { flags.insert(.noReply) }
     if hasArguments { flags.insert(.open) }
     if !descriptors.isEmpty { flags.insert(.descriptors) }
-    self.window = window
+    self.window = window.map(ItemWindow.clamped) ?? 0
     self.flags = flags
     let context = HostcallContext.current
     isInsideHandler = context?.correlationID != nil

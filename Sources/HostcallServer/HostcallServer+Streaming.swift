@@ -15,10 +15,12 @@ extension HostcallServer {
     timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:], descriptors: [Int32] = [],
     window: Int? = nil
   ) -> HostcallStream {
-    begin(feed: nil) { () throws(HostcallError) in
-      try LocalCall(
-        function, payload, encoding: encoding, timeout: timeout, options: options, metadata: metadata,
-        descriptors: descriptors, window: window ?? core.configuration.itemWindow)
+    HostcallStream { () throws(HostcallError) in
+      try port(
+        LocalCall(
+          function, payload, encoding: encoding, timeout: timeout, options: options, metadata: metadata,
+          descriptors: descriptors, window: window ?? core.configuration.itemWindow)
+      ).stream()
     }
   }
 
@@ -30,10 +32,12 @@ extension HostcallServer {
     encoding: PayloadEncoding? = nil, timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:],
     descriptors: [Int32] = [], window: Int? = nil
   ) -> HostcallStream where Arguments.Element: HostcallPayload {
-    begin(feed: feed(arguments)) { () throws(HostcallError) in
-      try LocalCall(
-        function, payload, encoding: encoding, timeout: timeout, options: options, metadata: metadata,
-        descriptors: descriptors, hasArguments: true, window: window ?? core.configuration.itemWindow)
+    HostcallStream { () throws(HostcallError) in
+      try port(
+        LocalCall(
+          function, payload, encoding: encoding, timeout: timeout, options: options, metadata: metadata,
+          descriptors: descriptors, hasArguments: true, window: window ?? core.configuration.itemWindow)
+      ).stream(sending: arguments)
     }
   }
 
@@ -48,58 +52,15 @@ extension HostcallServer {
     encoding: PayloadEncoding? = nil, timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:],
     descriptors: [Int32] = []
   ) async throws(HostcallError) -> HostcallResponse where Arguments.Element: HostcallPayload {
-    try await run(
+    try await port(
       LocalCall(
         function, payload, encoding: encoding, timeout: timeout, options: options, metadata: metadata,
-        descriptors: descriptors, hasArguments: true), feed: feed(arguments))
+        descriptors: descriptors, hasArguments: true)
+    ).response(sending: arguments)
   }
 
-  /// Begins a call, with the task that sends its arguments if it has any, and waits for its outcome.
-  func run(_ call: LocalCall, feed: Feed? = nil) async throws(HostcallError) -> HostcallResponse {
-    let core = core
-    let task = call.arguments.flatMap { sender in feed?(call, sender) }
-    defer { task?.cancel() }
-    return try await withTaskCancellationHandler {
-      await withCheckedContinuation { continuation in
-        core.enter { $0.begin(call) { continuation.resume(returning: $0) } }
-      }
-    } onCancel: {
-      core.enter { $0.cancel(call) }
-    }.get()
-  }
-
-  /// Starts the task that sends a call's arguments.
-  typealias Feed = @Sendable (LocalCall, ItemSender) -> Task<Void, Never>
-
-  private func feed<Arguments: AsyncSequence & Sendable>(_ arguments: Arguments) -> Feed
-  where Arguments.Element: HostcallPayload {
-    let core = core
-    return { call, sender in
-      Task {
-        await ArgumentFeed.run(
-          arguments, into: sender, by: LocalCallPort(call: call, core: core), function: call.parameters.function)
-      }
-    }
-  }
-
-  /// Begins a call whose consumer holds it; where it cannot be made, its stream fails.
-  private func begin(feed: Feed?, _ make: () throws(HostcallError) -> LocalCall) -> HostcallStream {
-    let call: LocalCall
-    do throws(HostcallError) {
-      call = try make()
-    } catch {
-      return HostcallStream(failed: error)
-    }
-    guard let items = call.items else { preconditionFailure("a stream without a window") }
-    let outcome = PendingOutcome()
-    let task = call.arguments.flatMap { sender in feed?(call, sender) }
-    core.enter {
-      $0.begin(call) {
-        task?.cancel()
-        outcome.come($0)
-      }
-    }
-    return HostcallStream(
-      StreamedCall(items: items, outcome: outcome, port: LocalCallPort(call: call, core: core)))
+  /// The way of a call that has not begun.
+  func port(_ call: LocalCall) -> LocalCallPort {
+    LocalCallPort(call: call, core: core)
   }
 }

@@ -126,10 +126,11 @@ public final class HostcallServer: Sendable {
     _ function: String, _ payload: some HostcallPayload = [UInt8](), encoding: PayloadEncoding? = nil,
     timeout: Duration? = nil, options: CallOptions = [], metadata: Metadata = [:], descriptors: [Int32] = []
   ) async throws(HostcallError) -> HostcallResponse {
-    try await run(
+    try await port(
       LocalCall(
         function, payload, encoding: encoding, timeout: timeout, options: options, metadata: metadata,
-        descriptors: descriptors))
+        descriptors: descriptors)
+    ).response()
   }
 
   /// Calls a host function and wants no answer, whatever happens (NO_REPLY).

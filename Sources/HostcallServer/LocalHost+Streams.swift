@@ -16,7 +16,7 @@ extension ServerCore {
       }
     } else if let call = host.calls[id], !call.wasCancelled {
       do throws(ProtocolViolation) {
-        if let due = try call.items?.put(frame), due > 0 { grant(due, id: id) }
+        if let due = try call.streams.results?.put(frame), due > 0 { grant(due, id: id) }
       } catch {
         cancel(call, because: broken(error))
       }
@@ -32,7 +32,7 @@ extension ServerCore {
     if header.id & LocalHost.requestMark == 0 {
       host.running[header.id]?.streams.results?.addCredit(header.aux)
     } else {
-      host.calls[header.id]?.arguments?.addCredit(header.aux)
+      host.calls[header.id]?.streams.arguments?.addCredit(header.aux)
     }
   }
 
@@ -42,7 +42,7 @@ extension ServerCore {
   func sendArguments(of call: LocalCall) {
     defer { settle() }
     guard host.calls[call.request] != nil, !call.wasCancelled else { return }
-    for item in call.arguments?.takePending() ?? [] {
+    for item in call.streams.arguments?.takePending() ?? [] {
       guard item.payload.count <= configuration.limits.frameBytes else {
         let message =
           "an argument has \(item.payload.count) bytes, and \(configuration.limits.frameBytes) are the most "
@@ -91,10 +91,17 @@ extension ServerCore {
   }
 }
 
-/// The streams' way of a call that this process has made.
-struct LocalCallPort: CallPort {
+/// The way of a call that this process makes.
+struct LocalCallPort: CallerPort {
   let call: LocalCall
   let core: ServerCore
+
+  var function: String { call.parameters.function }
+  var streams: CallerStreams { call.streams }
+
+  func begin(_ whenEnded: @escaping @Sendable (CallOutcome) -> Void) {
+    core.enter { $0.begin(call, whenEnded: whenEnded) }
+  }
 
   func sendPendingItems() {
     core.enter { $0.sendArguments(of: call) }
@@ -120,9 +127,5 @@ struct LocalServedPort: CallPort {
 
   func grant(_ items: UInt32) {
     core.enter { $0.grantArguments(of: correlationID, items) }
-  }
-
-  func cancel(_ reason: HostcallError?) {
-    preconditionFailure("a worker cannot cancel the call that it answers")
   }
 }

@@ -52,22 +52,17 @@ struct LocalHost {
 ///
 /// `@unchecked Sendable` rule: the constants may be read anywhere, the variables only on the loop thread.
 final class LocalCall: @unchecked Sendable {
-  typealias Outcome = Result<HostcallResponse, HostcallError>
-
   let parameters: CallParameters
   let payload: ArraySlice<UInt8>
   /// Handed to the bridge with the call.
   var descriptors: HostcallDescriptors
-  /// The result items, where the caller takes any.
-  let items: ItemReceiver?
-  /// The argument items, where the caller sends any.
-  let arguments: ItemSender?
+  let streams: CallerStreams
   /// Its request once the bridge has it; 0 before.
   var request: UInt64 = 0
   var wasCancelled = false
   /// What it ends with, if it ends with CANCELLED.
   var cancelReason: HostcallError?
-  var whenEnded: ((Outcome) -> Void)?
+  var whenEnded: ((CallOutcome) -> Void)?
 
   /// A call as a user asks for it; descriptors are duplicated, and only the call holds the duplicates.
   ///
@@ -81,18 +76,14 @@ final class LocalCall: @unchecked Sendable {
     parameters = try CallParameters(
       function: function, encoding: encoding ?? payload.payloadEncoding, timeout: timeout, options: options,
       metadata: metadata, wantsReply: wantsReply, descriptors: self.descriptors, hasArguments: hasArguments,
-      window: window.map(ItemWindow.clamped) ?? 0)
+      window: window)
     self.payload = payload.payloadBytes
-    items = parameters.window > 0 ? ItemReceiver(window: parameters.window, credit: parameters.window) : nil
-    arguments = parameters.flags.has(.open) ? ItemSender(credit: 0) : nil
+    streams = CallerStreams(parameters)
   }
 
-  func end(_ outcome: Outcome) {
+  func end(_ outcome: CallOutcome) {
     descriptors = .none
-    let error: HostcallError? = if case .failure(let error) = outcome { error } else { nil }
-    items?.end(error)
-    arguments?.end(
-      error ?? HostcallError(.status(.late), function: parameters.function, message: "the call has ended"))
+    streams.end(outcome, function: parameters.function)
     whenEnded?(outcome)
     whenEnded = nil
   }
@@ -102,7 +93,7 @@ extension ServerCore {
   // MARK: Calling
 
   /// A call begins; without `whenEnded` it is one without reply.
-  func begin(_ call: LocalCall, whenEnded: ((LocalCall.Outcome) -> Void)?) {
+  func begin(_ call: LocalCall, whenEnded: ((CallOutcome) -> Void)?) {
     call.whenEnded = whenEnded
     let function = call.parameters.function
     guard phase != .ended else {

@@ -88,7 +88,7 @@ struct CountedElements: AsyncSequence, Sendable {
       function: "sum", encoding: .raw, timeout: nil, options: [], metadata: [:], wantsReply: true, hasArguments: true)
     let call = OutgoingCall(parameters, payload: [])
     await ArgumentFeed.run(
-      CountedElements(count: 0), into: try #require(call.arguments),
+      CountedElements(count: 0), into: try #require(call.streams.arguments),
       by: OutgoingCallPort(call: call, connection: connection), function: "sum")
     async let outcome = withCheckedContinuation { continuation in
       connection.enter { $0.begin(call) { continuation.resume(returning: $0) } }

@@ -6,7 +6,7 @@ package enum ArgumentFeed {
   /// that gives no credit for nothing. The end is an empty item with LAST, which needs no credit. An error of the
   /// sequence cancels the call, which then ends with that error.
   package static func run<Arguments: AsyncSequence>(
-    _ arguments: Arguments, into sender: ItemSender, by port: any CallPort, function: String
+    _ arguments: Arguments, into sender: ItemSender, by port: some CallerPort, function: String
   ) async where Arguments.Element: HostcallPayload {
     var iterator = arguments.makeAsyncIterator()
     while true {

@@ -6,7 +6,4 @@ package protocol CallPort: Sendable {
   func sendPendingItems()
   /// The consumer can take so many more items: CREDIT.
   func grant(_ items: UInt32)
-  /// The caller wants no outcome any more: CANCEL. The call then ends with this error, where there is one, instead of
-  /// the daemon's CANCELLED. Not for workers.
-  func cancel(_ reason: HostcallError?)
 }

@@ -14,16 +14,15 @@ import HostcallLoop
 public struct HostcallStream: AsyncSequence, Sendable {
   let call: StreamedCall
 
-  /// The stream of a call that is under way.
-  package init(_ call: StreamedCall) {
-    self.call = call
-  }
-
-  /// The stream of a call that could not begin.
-  package init(failed error: HostcallError) {
-    let outcome = PendingOutcome()
-    outcome.come(.failure(error))
-    call = StreamedCall(items: ItemReceiver([], error: error), outcome: outcome, port: nil)
+  /// Begins a call; where it cannot be made, the stream fails.
+  package init(_ begin: () throws(HostcallError) -> StreamedCall) {
+    do throws(HostcallError) {
+      call = try begin()
+    } catch {
+      let outcome = PendingOutcome()
+      outcome.come(.failure(error))
+      call = StreamedCall(items: ItemReceiver([], error: error), outcome: outcome, port: nil)
+    }
   }
 
   /// The call's result, once it has ended: what the worker's handler returned after its last item.
@@ -83,11 +82,11 @@ public struct HostcallStream: AsyncSequence, Sendable {
 package final class StreamedCall: Sendable {
   private let items: ItemReceiver
   private let outcome: PendingOutcome
-  private let port: (any CallPort)?
+  private let port: (any CallerPort)?
   private let hasIterator = HeapLock(false)
 
   /// A call that has begun: the connection ends `items`, and then tells the `outcome`.
-  package init(items: ItemReceiver, outcome: PendingOutcome, port: (any CallPort)?) {
+  init(items: ItemReceiver, outcome: PendingOutcome, port: (any CallerPort)?) {
     self.items = items
     self.outcome = outcome
     self.port = port

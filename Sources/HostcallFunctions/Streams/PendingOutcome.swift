@@ -1,14 +1,15 @@
 import HostcallLoop
 
+/// What a call comes to.
+package typealias CallOutcome = Result<HostcallResponse, HostcallError>
+
 /// The outcome of a call, which comes once, for any number of tasks that wait for it.
 ///
 /// Thread: any.
 package final class PendingOutcome: Sendable {
-  package typealias Outcome = Result<HostcallResponse, HostcallError>
-
   private struct State {
-    var outcome: Outcome?
-    var waiters: [CheckedContinuation<Outcome, Never>] = []
+    var outcome: CallOutcome?
+    var waiters: [CheckedContinuation<CallOutcome, Never>] = []
   }
 
   private let state = HeapLock(State())
@@ -16,7 +17,7 @@ package final class PendingOutcome: Sendable {
   package init() {}
 
   /// Tells it, once.
-  package func come(_ outcome: Outcome) {
+  package func come(_ outcome: CallOutcome) {
     let waiters = state.withLock { state in
       precondition(state.outcome == nil, "a call has a second outcome")
       state.outcome = outcome
@@ -28,9 +29,9 @@ package final class PendingOutcome: Sendable {
   }
 
   /// Waits for it.
-  package func wait(isolation: isolated (any Actor)? = #isolation) async -> Outcome {
+  package func wait(isolation: isolated (any Actor)? = #isolation) async -> CallOutcome {
     await withCheckedContinuation(isolation: isolation) { continuation in
-      let ready = state.withLock { state -> Outcome? in
+      let ready = state.withLock { state -> CallOutcome? in
         if state.outcome == nil { state.waiters.append(continuation) }
         return state.outcome
       }
