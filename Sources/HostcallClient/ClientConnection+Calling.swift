@@ -9,7 +9,7 @@ extension ClientConnection {
   /// It ends exactly once, by `OutgoingCall.end`, which tells `whenEnded`.
   func begin(_ call: OutgoingCall, whenEnded: @escaping (CallOutcome) -> Void) {
     call.begin(whenEnded)
-    if case .cancelledEarly = call.state { return call.fail(Self.cancelledBeforeSending) }
+    if case .cancelledEarly(let error) = call.state { return call.fail(error ?? Self.cancelledBeforeSending) }
     submit(.call(call))
   }
 
@@ -18,7 +18,7 @@ extension ClientConnection {
   /// A call under way ends with the daemon's RESULT, which comes at once.
   func cancel(_ call: OutgoingCall, because error: HostcallError? = nil) {
     switch call.state {
-    case .new: call.state = .cancelledEarly
+    case .new: call.state = .cancelledEarly(because: error)
     case .waiting: call.fail(error ?? Self.cancelledBeforeSending)
     case .sent(let requestID):
       call.state = .cancelling(because: error)

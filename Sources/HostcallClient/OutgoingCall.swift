@@ -9,8 +9,8 @@ final class OutgoingCall: @unchecked Sendable {
   enum State {
     /// Not handed to the connection yet. To `waiting`, `sent` or `ended`; to `cancelledEarly`.
     case new
-    /// Its task was cancelled before the connection saw it. To `ended`.
-    case cancelledEarly
+    /// It was cancelled before the connection saw it. To `ended`, with this error if there is one.
+    case cancelledEarly(because: HostcallError?)
     /// It waits for WELCOME. To `sent` or `ended`.
     case waiting
     /// Its frame is written, its RESULT has not come. To `cancelling`, `ended`.

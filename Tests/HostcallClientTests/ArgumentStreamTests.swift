@@ -83,20 +83,30 @@ struct CountedElements: AsyncSequence, Sendable {
 
   @Test func anEndThatIsKnownBeforeTheCallIsSentFollowsIt() async throws {
     let (client, peer) = try await daemon.connect()
-    let connection = client.connection
-    let parameters = try CallParameters(
-      function: "sum", encoding: .raw, timeout: nil, options: [], metadata: [:], wantsReply: true, hasArguments: true)
-    let call = OutgoingCall(parameters, payload: [])
-    await ArgumentFeed.run(
-      CountedElements(count: 0), into: try #require(call.streams.arguments),
-      by: OutgoingCallPort(call: call, connection: connection), function: "sum")
-    async let outcome = withCheckedContinuation { continuation in
-      connection.enter { $0.begin(call) { continuation.resume(returning: $0) } }
-    }
+    let port = try await fed(CountedElements(count: 0), client)
+    async let response = port.response()
     let sent = try await peer.expect(.call)
     #expect(try await peer.expect(.item).header.flags == .last)
     peer.answer(sent, "0")
-    #expect(try await outcome.get().text == "0")
+    #expect(try await response.text == "0")
+  }
+
+  @Test func aFailureThatIsKnownBeforeTheCallIsSentIsItsError() async throws {
+    let (client, peer) = try await daemon.connect()
+    let port = try await fed(CountedElements(count: 0, error: .init()), client)
+    let error = try await failure { () async throws(HostcallError) in try await port.response() }
+    #expect("\(error)" == "sum: CANCELLED: its arguments ended with an error: the tape is torn")
+    try await peer.barrier()
+  }
+
+  /// The way of a call that has not begun, and whose sequence has come to its end.
+  private func fed(_ elements: CountedElements, _ client: HostcallClient) async throws -> OutgoingCallPort {
+    let parameters = try CallParameters(
+      function: "sum", encoding: .raw, timeout: nil, options: [], metadata: [:], wantsReply: true, hasArguments: true)
+    let port = client.port(OutgoingCall(parameters, payload: []))
+    await ArgumentFeed.run(
+      elements, into: try #require(port.streams.arguments), by: port, function: port.function)
+    return port
   }
 
   @Test func thousandsOfArgumentsAndResultsAtOnce() async throws {
