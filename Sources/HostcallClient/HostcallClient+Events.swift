@@ -14,7 +14,7 @@ extension HostcallClient {
   /// - Throws: ``HostcallError``: INVALID_ARGUMENT, DENIED, OVERLOADED, UNAVAILABLE where the daemon has no events,
   ///   `connectionLost`.
   public func events(_ pattern: String) async throws(HostcallError) -> HostcallEvents {
-    try SubscriptionRules.check(pattern)
+    try PatternRules.check(pattern)
     let connection = connection
     let buffer = EventBuffer(
       mostEvents: configuration.waitingEvents, mostBytes: configuration.waitingEventBytes)
@@ -47,8 +47,7 @@ extension HostcallClient {
     metadata: Metadata = [:]
   ) async throws(HostcallError) -> Int {
     try await publish(
-      PublicationParameters(
-        name: name, payload.payloadBytes, encoding: encoding ?? payload.payloadEncoding, metadata: metadata),
+      PublicationParameters(name: name, payload, encoding: encoding, metadata: metadata),
       wantsAnswer: true)
   }
 
@@ -61,8 +60,7 @@ extension HostcallClient {
     metadata: Metadata = [:]
   ) async throws(HostcallError) {
     _ = try await publish(
-      PublicationParameters(
-        name: name, payload.payloadBytes, encoding: encoding ?? payload.payloadEncoding, metadata: metadata),
+      PublicationParameters(name: name, payload, encoding: encoding, metadata: metadata),
       wantsAnswer: false)
   }
 

@@ -21,12 +21,7 @@ package struct RegistrationParameters: Sendable {
   package init(
     name: String, concurrency: Int, mode: RegistrationMode, timeout: Duration?, idempotent: Bool, callerIdentity: Bool
   ) throws(HostcallError) {
-    guard NameRules.isName(name) || NameRules.isPattern(name) else {
-      throw HostcallError(
-        .invalidArgument, function: name,
-        message: "this is not a name or pattern: 1 to 255 bytes of A-Z a-z 0-9 _ - in segments joined by dots, "
-          + "or that and .* at its end, or * alone")
-    }
+    try PatternRules.check(name)
     guard let concurrency = UInt32(exactly: concurrency) else {
       throw HostcallError(
         .invalidArgument, function: name, message: "a concurrency of \(concurrency) cannot be: 0 is the default")

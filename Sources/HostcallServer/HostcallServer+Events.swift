@@ -12,7 +12,7 @@ extension HostcallServer {
   /// - Parameter pattern: a name, a pattern such as `door.*`, or `*`. The daemon's own events are below `hostcall.`.
   /// - Throws: ``HostcallError``: INVALID_ARGUMENT, OVERLOADED, `closed`.
   public func events(_ pattern: String) async throws(HostcallError) -> HostcallEvents {
-    try SubscriptionRules.check(pattern)
+    try PatternRules.check(pattern)
     let core = core
     let buffer = EventBuffer(
       mostEvents: core.configuration.waitingEvents, mostBytes: core.configuration.waitingEventBytes)
@@ -35,8 +35,7 @@ extension HostcallServer {
     metadata: Metadata = [:]
   ) async throws(HostcallError) -> Int {
     try await core.publish(
-      PublicationParameters(
-        name: name, payload.payloadBytes, encoding: encoding ?? payload.payloadEncoding, metadata: metadata))
+      PublicationParameters(name: name, payload, encoding: encoding, metadata: metadata))
   }
 
   /// Publishes an event and wants no answer; parameters are those of `publish`.
@@ -45,7 +44,6 @@ extension HostcallServer {
     metadata: Metadata = [:]
   ) async throws(HostcallError) {
     try await core.publishAndForget(
-      PublicationParameters(
-        name: name, payload.payloadBytes, encoding: encoding ?? payload.payloadEncoding, metadata: metadata))
+      PublicationParameters(name: name, payload, encoding: encoding, metadata: metadata))
   }
 }

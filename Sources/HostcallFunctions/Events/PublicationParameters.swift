@@ -10,8 +10,10 @@ package struct PublicationParameters: Sendable {
   package let isInsideHandler: Bool
 
   /// Throws `invalidArgument` where no daemon would take it.
+  ///
+  /// - Parameter encoding: what the payload's bytes are, nil for what its type says.
   package init(
-    name: String, _ payload: ArraySlice<UInt8>, encoding: PayloadEncoding, metadata: Metadata
+    name: String, _ payload: some HostcallPayload, encoding: PayloadEncoding?, metadata: Metadata
   ) throws(HostcallError) {
     guard NameRules.isName(name), !name.hasPrefix(ProtocolConstants.reservedNamePrefix) else {
       throw HostcallError(
@@ -19,11 +21,12 @@ package struct PublicationParameters: Sendable {
         message: "this is not a name that can be published: 1 to 255 bytes of A-Z a-z 0-9 _ - in segments joined by "
           + "dots, the first of them not hostcall")
     }
+    let encoding = encoding ?? payload.payloadEncoding
     try CallParameters.check(encoding, metadata, function: name)
     self.name = name
     self.encoding = encoding
     self.metadata = metadata
-    self.payload = payload
+    self.payload = payload.payloadBytes
     isInsideHandler = HostcallContext.current?.correlationID != nil
   }
 
@@ -34,17 +37,4 @@ package struct PublicationParameters: Sendable {
 
   /// Bytes of the frame's body.
   package var bodyBytes: Int { name.utf8.count + metadata.encodedBytes + payload.count }
-}
-
-/// What can be subscribed to.
-package enum SubscriptionRules {
-  /// Throws `invalidArgument` where no daemon would take it.
-  package static func check(_ pattern: String) throws(HostcallError) {
-    guard NameRules.isName(pattern) || NameRules.isPattern(pattern) else {
-      throw HostcallError(
-        .invalidArgument, function: pattern,
-        message: "this is not a name or pattern: 1 to 255 bytes of A-Z a-z 0-9 _ - in segments joined by dots, "
-          + "or that and .* at its end, or * alone")
-    }
-  }
 }
