@@ -1,5 +1,6 @@
 import Glibc
 import HostcallFunctions
+import HostcallTestSupport
 import HostcallWire
 import Testing
 
@@ -165,9 +166,9 @@ final class FakePeer: Sendable {
     var descriptors = IncomingDescriptors()
     withUnsafeTemporaryAllocation(byteCount: 65_536, alignment: 16) { buffer in
       while true {
-        let (count, batch) = receive(descriptor, buffer)
+        let (count, numbers) = SocketMessage.receive(descriptor, into: buffer)
         guard count > 0 else { return }
-        descriptors.begin(batch)
+        descriptors.begin(numbers.isEmpty ? nil : PassedDescriptors(takingOver: numbers))
         decoder.begin(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
         do throws(ProtocolViolation) {
           while let frame = try decoder.next() { frames.put(ReceivedFrame(frame, try descriptors.take(for: frame))) }
@@ -177,26 +178,6 @@ final class FakePeer: Sendable {
           Issue.record("the client broke the protocol: \(error)")
           return
         }
-      }
-    }
-  }
-
-  private static func receive(
-    _ descriptor: Int32, _ buffer: UnsafeMutableRawBufferPointer
-  ) -> (Int, PassedDescriptors?) {
-    ControlMessage.withRoom { control in
-      var piece = iovec(iov_base: buffer.baseAddress, iov_len: buffer.count)
-      return withUnsafeMutablePointer(to: &piece) { piece in
-        var message = msghdr()
-        message.msg_iov = piece
-        message.msg_iovlen = 1
-        message.msg_control = control.baseAddress
-        message.msg_controllen = control.count
-        let count = recvmsg(descriptor, &message, Int32(MSG_CMSG_CLOEXEC))
-        guard count > 0, message.msg_controllen > 0 else { return (count, nil) }
-        let numbers = ControlMessage.descriptors(
-          in: UnsafeRawBufferPointer(rebasing: control[..<message.msg_controllen]))
-        return (count, PassedDescriptors(takingOver: numbers))
       }
     }
   }
@@ -228,19 +209,7 @@ final class FakePeer: Sendable {
 
   /// Sends bytes as they are, descriptors with the first of them.
   func send(_ bytes: [UInt8], descriptors: [Int32]) {
-    let sent = ControlMessage.with(descriptors) { control in
-      bytes.withUnsafeBytes { bytes in
-        var piece = iovec(iov_base: UnsafeMutableRawPointer(mutating: bytes.baseAddress), iov_len: bytes.count)
-        return withUnsafeMutablePointer(to: &piece) { piece in
-          var message = msghdr()
-          message.msg_iov = piece
-          message.msg_iovlen = 1
-          message.msg_control = control.baseAddress
-          message.msg_controllen = control.count
-          return sendmsg(descriptor.number, &message, Int32(MSG_NOSIGNAL))
-        }
-      }
-    }
+    let sent = SocketMessage.send(descriptor.number, bytes, descriptors: descriptors)
     if sent > 0 { send(Array(bytes[sent...])) }
   }
 

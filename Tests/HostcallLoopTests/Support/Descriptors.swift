@@ -1,4 +1,5 @@
 import Glibc
+import HostcallTestSupport
 
 /// How many descriptors this process has open.
 func openDescriptorCount() -> Int {
@@ -46,27 +47,7 @@ func receivePlainly(_ descriptor: Int32) -> Int? {
 
 /// Sends one byte with copies of a descriptor.
 func send(_ descriptor: Int32, copies count: Int, of passed: Int32, flags: Int32 = 0) -> Int {
-  let header = MemoryLayout<cmsghdr>.size
-  let length = header + count * 4
-  var control = [UInt8](repeating: 0, count: (length + 7) / 8 * 8)
-  var byte: UInt8 = 7
-  return control.withUnsafeMutableBytes { control in
-    withUnsafeMutableBytes(of: &byte) { byte in
-      control.storeBytes(of: length, as: Int.self)
-      control.storeBytes(of: SOL_SOCKET, toByteOffset: 8, as: Int32.self)
-      control.storeBytes(of: Int32(SCM_RIGHTS), toByteOffset: 12, as: Int32.self)
-      for index in 0..<count { control.storeBytes(of: passed, toByteOffset: header + index * 4, as: Int32.self) }
-      var piece = iovec(iov_base: byte.baseAddress, iov_len: 1)
-      return withUnsafeMutablePointer(to: &piece) { piece in
-        var message = msghdr()
-        message.msg_iov = piece
-        message.msg_iovlen = 1
-        message.msg_control = control.baseAddress
-        message.msg_controllen = control.count
-        return sendmsg(descriptor, &message, Int32(MSG_NOSIGNAL) | flags)
-      }
-    }
-  }
+  SocketMessage.send(descriptor, [7], descriptors: Array(repeating: passed, count: count), flags: flags)
 }
 
 /// Whether `condition` holds at some time within ten seconds.
