@@ -191,10 +191,13 @@ struct CountedElements: AsyncSequence, Sendable {
     _ = await stopped.next()
   }
 
-  @Test func anArgumentThatIsTooLargeCostsItsCall() async throws {
-    let (client, peer) = try await daemon.connect(largestBodyBytes: 100)
-    let elements = AsyncStream<String> {
-      $0.yield(String(repeating: "x", count: 101))
+  /// What a call ends with whose only argument cannot be sent.
+  private func failureOfArgument(
+    _ argument: some HostcallPayload, largestBodyBytes: UInt32 = 1 << 20
+  ) async throws -> HostcallError {
+    let (client, peer) = try await daemon.connect(largestBodyBytes: largestBodyBytes)
+    let elements = AsyncStream {
+      $0.yield(argument)
       $0.finish()
     }
     async let error = failure { () async throws(HostcallError) in try await client.call("sum", arguments: elements) }
@@ -202,21 +205,17 @@ struct CountedElements: AsyncSequence, Sendable {
     peer.credit(call.header.id, 1)
     try await peer.expect(.cancel)
     peer.answer(call, status: .cancelled)
-    #expect(try await error.status == .tooLarge)
+    return try await error
+  }
+
+  @Test func anArgumentThatIsTooLargeCostsItsCall() async throws {
+    let error = try await failureOfArgument(String(repeating: "x", count: 101), largestBodyBytes: 100)
+    #expect(error.status == .tooLarge)
   }
 
   @Test func anArgumentWithAReservedEncodingIsRefusedHere() async throws {
-    let (client, peer) = try await daemon.connect()
-    let elements = AsyncStream<HostcallItem> {
-      $0.yield(HostcallItem(payload: [1], encoding: PayloadEncoding(rawValue: 50)))
-      $0.finish()
-    }
-    async let error = failure { () async throws(HostcallError) in try await client.call("sum", arguments: elements) }
-    let call = try await peer.expect(.call)
-    peer.credit(call.header.id, 1)
-    try await peer.expect(.cancel)
-    peer.answer(call, status: .cancelled)
-    #expect(try await error.code == .invalidArgument)
+    let reserved = HostcallItem(payload: [1], encoding: PayloadEncoding(rawValue: 50))
+    #expect(try await failureOfArgument(reserved).code == .invalidArgument)
   }
 
   @Test func anOlderDaemonIsNotAsked() async throws {

@@ -10,6 +10,13 @@ import Testing
 
   init() throws { daemon = try FakeDaemon() }
 
+  /// What the loop over a stream throws.
+  private func failureOfLoop(over stream: HostcallStream) async throws -> HostcallError {
+    try await failure { () async throws(HostcallError) in
+      for try await _ in stream {}
+    }
+  }
+
   @Test func itemsComeInOrderAndThenTheResponse() async throws {
     let (client, peer) = try await daemon.connect()
     let stream = client.stream("numbers", "3", encoding: .json, metadata: ["k": "v"], window: 4)
@@ -139,11 +146,7 @@ import Testing
 
   @Test func cancellingTheTaskCancelsTheCallAndWaitsForItsEnd() async throws {
     let (client, peer) = try await daemon.connect()
-    let task = Task {
-      try await failure { () async throws(HostcallError) in
-        for try await _ in client.stream("numbers") {}
-      }
-    }
+    let task = Task { try await failureOfLoop(over: client.stream("numbers")) }
     let call = try await peer.expect(.call)
     task.cancel()
     try await peer.expect(.cancel)
@@ -156,11 +159,7 @@ import Testing
 
   @Test func aCancelledTaskNeverTakesAnIncompleteStreamForWhole() async throws {
     let (client, peer) = try await daemon.connect()
-    let task = Task {
-      try await failure { () async throws(HostcallError) in
-        for try await _ in client.stream("numbers") {}
-      }
-    }
+    let task = Task { try await failureOfLoop(over: client.stream("numbers")) }
     let call = try await peer.expect(.call)
     task.cancel()
     try await peer.expect(.cancel)
@@ -204,18 +203,14 @@ import Testing
 
   @Test func aNameThatCannotBeIsThrownByTheLoop() async throws {
     let (client, peer) = try await daemon.connect()
-    let error = try await failure { () async throws(HostcallError) in
-      for try await _ in client.stream("not a name") {}
-    }
+    let error = try await failureOfLoop(over: client.stream("not a name"))
     #expect(error.code == .invalidArgument)
     try await peer.barrier()
   }
 
   @Test func anOlderDaemonIsNotAsked() async throws {
     let (client, peer) = try await daemon.connect(features: "")
-    let error = try await failure { () async throws(HostcallError) in
-      for try await _ in client.stream("numbers") {}
-    }
+    let error = try await failureOfLoop(over: client.stream("numbers"))
     #expect(error.status == .unavailable)
     #expect(
       "\(error)" == "numbers: UNAVAILABLE: the daemon, fake/1, has no streams: a newer hostcalld names that feature "
@@ -270,9 +265,7 @@ import Testing
     peer.item(call.header.id, place: 1, "more")
     try await peer.expect(.cancel)
     peer.answer(call, status: .cancelled)
-    let error = try await failure { () async throws(HostcallError) in
-      for try await _ in stream {}
-    }
+    let error = try await failureOfLoop(over: stream)
     #expect(error.status == .tooLarge)
     #expect(error.message.contains("largestFrameBytes"))
     try await peer.barrier()
