@@ -109,11 +109,7 @@ struct DaemonLifeTests {
 
   @Test func sigtermLetsRunningCallsEnd() throws {
     let daemon = try DaemonProcess()
-    let worker = try RawPeer(daemon.socketPath)
-    try worker.register("slow")
-    let caller = try RawPeer(daemon.socketPath)
-    try caller.call("slow", request: 1)
-    let invoke = try worker.expect(.invoke)
+    let (worker, caller, invoke) = try daemon.runningCall(of: "slow")
     kill(daemon.processID, SIGTERM)
     let goaway = try caller.expect(.goaway)
     #expect(goaway.header.status == .shuttingDown)
@@ -130,11 +126,7 @@ struct DaemonLifeTests {
 
   @Test func aSecondSignalDoesNotWait() throws {
     let daemon = try DaemonProcess()
-    let worker = try RawPeer(daemon.socketPath)
-    try worker.register("stuck")
-    let caller = try RawPeer(daemon.socketPath)
-    try caller.call("stuck", request: 1)
-    try worker.expect(.invoke)
+    let (worker, caller, _) = try daemon.runningCall(of: "stuck")
     kill(daemon.processID, SIGINT)
     try caller.expect(.goaway)
     kill(daemon.processID, SIGTERM)
@@ -142,19 +134,17 @@ struct DaemonLifeTests {
     #expect(result.header.status == .shuttingDown)
     #expect(result.text == "stuck: the daemon shut down before there was an outcome")
     try caller.expectEnd()
+    try worker.expect(.goaway)
     #expect(daemon.wait() == 0)
   }
 
   @Test func theGraceHasAnEnd() throws {
     let daemon = try DaemonProcess(configuration: "[server]\nshutdown-grace-milliseconds = 50\n")
-    let worker = try RawPeer(daemon.socketPath)
-    try worker.register("stuck")
-    let caller = try RawPeer(daemon.socketPath)
-    try caller.call("stuck", request: 1)
-    try worker.expect(.invoke)
+    let (worker, caller, _) = try daemon.runningCall(of: "stuck")
     #expect(daemon.stop() == 0)
     try caller.expect(.goaway)
     #expect(try caller.expect(.result).header.status == .shuttingDown)
+    try worker.expect(.goaway)
   }
 
   @Test func logsAreOneLineAnEventAndCannotBeForged() throws {

@@ -160,11 +160,7 @@ struct DaemonWireTests {
 
   @Test func aTooLargeCompletionEndsItsCallAndTellsTheWorker() throws {
     let daemon = try DaemonProcess(configuration: "[limits]\nframe-bytes = 4096\n")
-    let worker = try RawPeer(daemon.socketPath)
-    try worker.register("large")
-    let caller = try RawPeer(daemon.socketPath)
-    try caller.call("large", request: 1)
-    let invoke = try worker.expect(.invoke)
+    let (worker, caller, invoke) = try daemon.runningCall(of: "large")
     try worker.complete(invoke.header.id, payload: Array(repeating: 1, count: 5_000))
     let rejected = try worker.expect(.rejected)
     #expect(rejected.header.status == .tooLarge)
@@ -233,11 +229,7 @@ struct DaemonWireTests {
 
   @Test func theCallersEndReachesTheWorker() throws {
     let daemon = try DaemonProcess()
-    let worker = try RawPeer(daemon.socketPath)
-    try worker.register("slow")
-    let caller = try RawPeer(daemon.socketPath)
-    try caller.call("slow", request: 1)
-    let invoke = try worker.expect(.invoke)
+    let (worker, caller, invoke) = try daemon.runningCall(of: "slow")
     caller.close()
     let cancel = try worker.expect(.cancel)
     #expect(cancel.header.status == .callerLost)
@@ -269,11 +261,7 @@ struct DaemonWireTests {
 
   @Test func aWorkerThatSaysGoawayFinishesWhatItHas() throws {
     let daemon = try DaemonProcess()
-    let worker = try RawPeer(daemon.socketPath)
-    try worker.register("work")
-    let caller = try RawPeer(daemon.socketPath)
-    try caller.call("work", request: 1)
-    let invoke = try worker.expect(.invoke)
+    let (worker, caller, invoke) = try daemon.runningCall(of: "work")
     try worker.send(FrameHeader(kind: .goaway, status: .ok))
     try worker.barrier()
     try caller.call("work", request: 2)
