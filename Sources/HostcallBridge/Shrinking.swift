@@ -1,9 +1,9 @@
 extension Bridge {
-  /// Names that a peer has registered, bound or subscribed to.
+  /// Names that a peer has registered, bound or subscribed to, those among them that policy has put to sleep.
   package func nameCount(of peer: PeerID) -> Int {
     guard peers.has(peer) else { return 0 }
     let record = peers[peer.slot]
-    return record.registrations.count + record.bound.count + record.subscriptions.count
+    return record.registrations.count + record.sleeping.count + record.bound.count + record.subscriptions.count
   }
 
   /// Bytes of calls' bodies that have been let go, ever.

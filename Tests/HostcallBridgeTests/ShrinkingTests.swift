@@ -31,6 +31,17 @@ import Testing
     }
   }
 
+  @Test func whatSleepsCountsAmongTheNamesThatAPeerHas() throws {
+    let worker = harness.connect()
+    try worker.register("a")
+    try worker.register("b")
+    try worker.subscribe("c")
+    _ = try worker.bind("a")
+    #expect(harness.bridge.nameCount(of: worker.id) == 4)
+    harness.setPolicy(try Policy(rules: [PolicyRule("z", users: .everybody, may: [.call], what: ["z"])]))
+    #expect(harness.bridge.nameCount(of: worker.id) == 4)
+  }
+
   @Test func whatIsInUseStays() throws {
     let crowd = (1...600).map { _ in harness.connect() }
     for peer in crowd.dropLast() { peer.gone() }
