@@ -41,12 +41,18 @@ let package = Package(
       name: "HostcallClient", dependencies: ["HostcallFunctions", "HostcallLoop", "HostcallWire"],
       swiftSettings: settings),
     .target(name: "HostcallClientJSON", dependencies: ["HostcallClient", "HostcallWire"], swiftSettings: settings),
+    .target(
+      name: "HostcallConfiguration",
+      dependencies: [
+        "HostcallBridge", "HostcallLoop", "HostcallWire", .product(name: "Logging", package: "swift-log"), "TOMLKit",
+      ],
+      swiftSettings: settings),
     .executableTarget(
       name: "hostcalld",
       dependencies: [
-        "HostcallLoop", "HostcallServer", "HostcallWire",
+        "HostcallConfiguration", "HostcallLoop", "HostcallServer", "HostcallWire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
-        .product(name: "Logging", package: "swift-log"), "TOMLKit",
+        .product(name: "Logging", package: "swift-log"),
       ],
       swiftSettings: settings),
     .executableTarget(

@@ -1,4 +1,5 @@
 import Glibc
+import HostcallConfiguration
 import HostcallLoop
 import HostcallServer
 import HostcallWire

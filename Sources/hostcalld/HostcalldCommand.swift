@@ -1,5 +1,6 @@
 public import ArgumentParser
 import Glibc
+import HostcallConfiguration
 import HostcallLoop
 import HostcallServer
 import HostcallWire

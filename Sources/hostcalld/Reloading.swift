@@ -1,3 +1,4 @@
+import HostcallConfiguration
 import HostcallServer
 import Logging
 

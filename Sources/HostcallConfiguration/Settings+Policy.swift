@@ -1,9 +1,9 @@
+import HostcallBridge
 import HostcallLoop
-import HostcallServer
 import TOMLKit
 
 /// A rule as the configuration writes it: users and groups by name or number.
-struct PolicyEntry: Equatable {
+package struct PolicyEntry: Sendable, Equatable {
   /// A user or group.
   enum Account: Equatable {
     case name(String)
@@ -23,7 +23,7 @@ struct PolicyEntry: Equatable {
   var rule = PolicyRule("", may: [], what: [])
 }
 
-/// `[[policy]]`: who may do what (HostcallServer's `Policy`).
+/// `[[policy]]`: who may do what (HostcallBridge's `Policy`).
 extension Settings {
   static let policyKeys = ["name", "users", "groups", "may", "what", "except"]
 

@@ -1,21 +1,21 @@
+import HostcallBridge
 import HostcallLoop
-import HostcallServer
 import TOMLKit
 
 /// Limits that hold for some users otherwise than for others, as the configuration writes them.
-struct UserLimitsEntry: Equatable {
+package struct UserLimitsEntry: Sendable, Equatable {
   var users: [PolicyEntry.Account] = []
   /// By their names in the configuration, in order of ``Limits/keys``.
   var values: [(name: String, value: Int)] = []
 
-  static func == (one: UserLimitsEntry, other: UserLimitsEntry) -> Bool {
+  package static func == (one: UserLimitsEntry, other: UserLimitsEntry) -> Bool {
     one.users == other.users && one.values.elementsEqual(other.values) { $0 == $1 }
   }
 }
 
 /// `[[user-limits]]`: limits of a connection or a user that are others for some users.
 extension Settings {
-  static let userLimitsKey = "user-limits"
+  package static let userLimitsKey = "user-limits"
 
   /// Reads them, on top of the limits that hold for all, and looks up the users that they name.
   mutating func takeUserLimits(_ file: SettingsFile) throws(SettingsError) {

@@ -1,23 +1,22 @@
-import Glibc
-import HostcallServer
-import Logging
+package import HostcallBridge
+package import Logging
 import TOMLKit
 
 /// What the configuration file may say, with a default for every key.
-struct Settings {
-  var socketPath: String?
-  var socketMode: UInt32 = 0o600
-  var shutdownGraceMilliseconds = 10_000
-  var logLevel = Logger.Level.info
-  var logQueuedLines = 4_096
-  var logFlushMilliseconds = 1_000
-  var limits = Limits()
-  var userLimitsEntries: [UserLimitsEntry] = []
+package struct Settings: Sendable {
+  package var socketPath: String?
+  package var socketMode: UInt32 = 0o600
+  package var shutdownGraceMilliseconds = 10_000
+  package var logLevel = Logger.Level.info
+  package var logQueuedLines = 4_096
+  package var logFlushMilliseconds = 1_000
+  package var limits = Limits()
+  package var userLimitsEntries: [UserLimitsEntry] = []
   /// The limits of users for whom others hold, by their number.
-  var limitsByUser: [UInt32: Limits] = [:]
-  var policyEntries: [PolicyEntry] = []
+  package var limitsByUser: [UInt32: Limits] = [:]
+  package var policyEntries: [PolicyEntry] = []
   /// The rules with numbers for names.
-  var policy = Policy()
+  package var policy = Policy()
 
   /// Reads a file; nil gives the defaults.
   static func read(_ path: String?) throws(SettingsError) -> Settings {
@@ -26,7 +25,7 @@ struct Settings {
   }
 
   /// Takes the text of a file whose name is `path`.
-  init(text: String, path: String) throws(SettingsError) {
+  package init(text: String, path: String) throws(SettingsError) {
     let file = try SettingsFile(text: text, path: path)
     try file.forEach { (key: String, value: any TOMLValueConvertible) throws(SettingsError) in
       try take(key, value, file)
@@ -38,7 +37,8 @@ struct Settings {
     try takePolicy(file)
   }
 
-  init() {}
+  /// The defaults.
+  package init() {}
 
   private mutating func take(_ key: String, _ value: any TOMLValueConvertible, _ file: SettingsFile)
     throws(SettingsError)
@@ -76,7 +76,7 @@ struct Settings {
     ] + Limits.keys.map { "limits.\($0.name)" }
 
   /// All keys but those of the rules, with the values that hold as a configuration writes them.
-  func values(socketPath: String) -> [(key: String, value: String)] {
+  package func values(socketPath: String) -> [(key: String, value: String)] {
     [
       ("server.socket", SettingsFile.quoted(socketPath)),
       ("server.socket-mode", "\"0\(String(socketMode, radix: 8))\""),
@@ -88,7 +88,7 @@ struct Settings {
   }
 
   /// All keys with the values that hold, as a configuration file.
-  func description(socketPath: String) -> String {
+  package func description(socketPath: String) -> String {
     var text = ""
     var section: Substring = ""
     for (key, value) in values(socketPath: socketPath) {
@@ -104,8 +104,8 @@ struct Settings {
 }
 
 /// A configuration that cannot be used. Says which file, which line, what is wrong and what would be right.
-struct SettingsError: Error, CustomStringConvertible {
-  let description: String
+package struct SettingsError: Error, CustomStringConvertible {
+  package let description: String
 
   init(_ description: String) {
     self.description = description

@@ -1,17 +1,23 @@
 import Glibc
 import HostcallLoop
-import HostcallWire
-import Logging
+package import HostcallWire
+package import Logging
 
 /// Where settings come from: a file, and arguments, which take precedence.
-struct SettingsSource: Sendable {
+package struct SettingsSource: Sendable {
   /// The configuration file, nil for defaults alone.
-  let file: String?
-  let socketPath: String?
-  let logLevel: Logger.Level?
+  package let file: String?
+  private let socketPath: String?
+  private let logLevel: Logger.Level?
+
+  package init(file: String?, socketPath: String?, logLevel: Logger.Level?) {
+    self.file = file
+    self.socketPath = socketPath
+    self.logLevel = logLevel
+  }
 
   /// Reads them, and looks up the users and groups that they name. Blocks for as long as that takes.
-  func read() throws(SettingsError) -> Settings {
+  package func read() throws(SettingsError) -> Settings {
     var settings = try Settings.read(file)
     if let socketPath { settings.socketPath = socketPath }
     if let logLevel { settings.logLevel = logLevel }
@@ -19,7 +25,7 @@ struct SettingsSource: Sendable {
   }
 
   /// The same on a thread of its own, so that nothing else waits.
-  func readElsewhere() async -> Result<Settings, SettingsError> {
+  package func readElsewhere() async -> Result<Settings, SettingsError> {
     await withCheckedContinuation { continuation in
       do throws(LoopError) {
         try SystemThread(named: "configuration") {
@@ -32,7 +38,7 @@ struct SettingsSource: Sendable {
   }
 
   /// Where to listen: what the settings say, else the usual place.
-  static func socketPath(_ settings: Settings) throws(SocketLocationError) -> String {
+  package static func socketPath(_ settings: Settings) throws(SocketLocationError) -> String {
     if let path = settings.socketPath { return path }
     return try SocketLocation.path(userID: geteuid()) { name in getenv(name).map { String(cString: $0) } }
   }
