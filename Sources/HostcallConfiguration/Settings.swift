@@ -102,12 +102,3 @@ package struct Settings: Sendable {
     return text + userLimitsDescription + policyDescription
   }
 }
-
-/// A configuration that cannot be used. Says which file, which line, what is wrong and what would be right.
-package struct SettingsError: Error, CustomStringConvertible {
-  package let description: String
-
-  init(_ description: String) {
-    self.description = description
-  }
-}

@@ -117,10 +117,7 @@ struct SettingsFile {
     for scalar in text.unicodeScalars {
       switch scalar {
       case "\"", "\\": quoted += "\\\(scalar)"
-      case _ where scalar.value < 0x20 || scalar.value == 0x7f:
-        let digits = String(scalar.value, radix: 16)
-        quoted += "\\u" + String(repeating: "0", count: 4 - digits.count) + digits
-      default: quoted.unicodeScalars.append(scalar)
+      default: quoted += SettingsError.printable(scalar)
       }
     }
     return "\"\(quoted)\""
@@ -142,8 +139,10 @@ struct SettingsFile {
     var lines: [String: Int] = [:]
     var section = ""
     var counts: [String: Int] = [:]
-    for (index, line) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
-      let line = line.drop { $0.isWhitespace }
+    // By scalars: to Swift, a line's end as Windows writes it is a character of its own.
+    let split = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false)
+    for (index, line) in split.enumerated() {
+      let line = Substring(line).drop { $0.isWhitespace }
       if line.hasPrefix("["), let end = line.firstIndex(of: "]") {
         section = name(line[line.index(after: line.startIndex)..<end])
         if line.hasPrefix("[[") {
