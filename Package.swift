@@ -90,7 +90,9 @@ let package = Package(
     .testTarget(
       name: "HostcallSoakTests", dependencies: ["HostcallSoak", "HostcallTestSupport", "hostcall-soak", "hostcalld"],
       swiftSettings: settings),
-    .testTarget(name: "HostcallConfigurationTests", dependencies: ["HostcallConfiguration"], swiftSettings: settings),
+    .testTarget(
+      name: "HostcallConfigurationTests", dependencies: ["HostcallBridge", "HostcallConfiguration"],
+      swiftSettings: settings),
     .testTarget(
       name: "HostcallServerTests",
       dependencies: ["HostcallClient", "HostcallServer", "HostcallTestSupport", "HostcallWire"],

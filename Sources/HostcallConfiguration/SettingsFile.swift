@@ -9,6 +9,7 @@ struct SettingsFile {
 
   init(text: String, path: String) throws(SettingsError) {
     self.path = path
+    try SettingsText.check(text, path: path)
     lines = Self.lines(in: text)
     do {
       table = try TOMLTable(string: text)
