@@ -27,6 +27,7 @@ package struct Settings: Sendable {
   /// Takes the text of a file whose name is `path`.
   package init(text: String, path: String) throws(SettingsError) {
     let file = try SettingsFile(text: text, path: path)
+    defer { file.close() }
     try file.forEach { (key: String, value: any TOMLValueConvertible) throws(SettingsError) in
       try take(key, value, file)
     }

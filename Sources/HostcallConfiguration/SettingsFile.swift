@@ -20,6 +20,11 @@ struct SettingsFile {
     }
   }
 
+  /// Gives the memory of all values back, which TOMLKit does not do by itself. None of them may be used afterwards.
+  func close() {
+    table.clear()
+  }
+
   /// The text of a file.
   static func text(of path: String) throws(SettingsError) -> String {
     guard let file = fopen(path, "r") else { throw cannotRead(path, errno) }
