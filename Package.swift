@@ -93,6 +93,11 @@ let package = Package(
     .testTarget(
       name: "HostcallConfigurationTests", dependencies: ["HostcallBridge", "HostcallConfiguration"],
       swiftSettings: settings),
+    .target(
+      name: "HostcallFuzzing", dependencies: ["HostcallBridge", "HostcallWire"], path: "Tests/HostcallFuzzing",
+      swiftSettings: settings),
+    .testTarget(
+      name: "HostcallFuzzingTests", dependencies: ["HostcallFuzzing", "HostcallTestSupport"], swiftSettings: settings),
     .testTarget(
       name: "HostcallServerTests",
       dependencies: ["HostcallClient", "HostcallServer", "HostcallTestSupport", "HostcallWire"],
@@ -121,7 +126,7 @@ if Context.environment["HOSTCALL_FUZZ"] != nil {
   package.targets += [
     .systemLibrary(name: "CFuzzer", path: "Tests/Fuzzing/CFuzzer"),
     .executableTarget(
-      name: "hostcall-fuzz", dependencies: ["CFuzzer", "HostcallBridge", "HostcallWire"], path: "Tests/Fuzzing",
-      exclude: ["CFuzzer"], swiftSettings: settings),
+      name: "hostcall-fuzz", dependencies: ["CFuzzer", "HostcallFuzzing"], path: "Tests/Fuzzing",
+      exclude: ["CFuzzer", "Corpus"], swiftSettings: settings),
   ]
 }

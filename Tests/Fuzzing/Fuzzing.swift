@@ -1,32 +1,44 @@
 import CFuzzer
 import Glibc
+import HostcallFuzzing
 
-/// libFuzzer over the parts that see bytes from outside: `hostcall-fuzz decoder|bridge [libFuzzer's arguments]`.
+/// libFuzzer over the parts that see bytes from outside: `hostcall-fuzz TARGET [libFuzzer's arguments]`.
 ///
 /// `Scripts/fuzz` builds and runs it; without libFuzzer's runtime it cannot be linked.
 @main
 enum Fuzzing {
   static func main() {
-    guard CommandLine.arguments.count > 1 else { usage() }
+    guard CommandLine.arguments.count > 1, let target = FuzzingTarget(rawValue: CommandLine.arguments[1]) else {
+      usage()
+    }
     var arguments = Array(CommandLine.arguments)
-    let name = arguments.remove(at: 1)
+    arguments.remove(at: 1)
     var pointers = arguments.map { strdup($0) } + [nil]
     var count = Int32(arguments.count)
     let status = pointers.withUnsafeMutableBufferPointer { pointers in
       var start = pointers.baseAddress
-      return switch name {
-      case "decoder":
-        LLVMFuzzerRunDriver(&count, &start) { DecoderFuzzing.run(UnsafeRawBufferPointer(start: $0, count: $1)) }
-      case "bridge":
-        LLVMFuzzerRunDriver(&count, &start) { BridgeFuzzing.run(UnsafeRawBufferPointer(start: $0, count: $1)) }
-      default: usage()
+      // A C function captures nothing, so each target has its own.
+      return switch target {
+      case .decoder: LLVMFuzzerRunDriver(&count, &start) { Fuzzing.play(.decoder, $0, $1) }
+      case .bridge: LLVMFuzzerRunDriver(&count, &start) { Fuzzing.play(.bridge, $0, $1) }
       }
     }
     exit(status)
   }
 
+  /// Plays one input, and stops where something does not hold, as a trap would.
+  private static func play(_ target: FuzzingTarget, _ bytes: UnsafePointer<UInt8>?, _ byteCount: Int) -> Int32 {
+    do throws(FuzzingFailure) {
+      try target.play(UnsafeRawBufferPointer(start: bytes, count: byteCount))
+    } catch {
+      fatalError(error.description)
+    }
+    return 0
+  }
+
   private static func usage() -> Never {
-    let text = "usage: hostcall-fuzz decoder|bridge [arguments of libFuzzer]\n"
+    let targets = FuzzingTarget.allCases.map(\.rawValue).joined(separator: "|")
+    let text = "usage: hostcall-fuzz \(targets) [arguments of libFuzzer]\n"
     _ = write(STDERR_FILENO, text, text.utf8.count)
     exit(64)
   }

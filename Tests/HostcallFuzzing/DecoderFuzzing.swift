@@ -9,20 +9,23 @@ enum DecoderFuzzing {
   }
 
   /// The first byte says which way the rest goes and how it is cut.
-  static func run(_ input: UnsafeRawBufferPointer) -> Int32 {
-    guard let control = input.first else { return 0 }
+  static func play(_ input: UnsafeRawBufferPointer) throws(FuzzingFailure) {
+    guard let control = input.first else { return }
     let bytes = UnsafeRawBufferPointer(rebasing: input[1...])
     let direction: FrameDirection = control & 1 == 0 ? .toDaemon : .toPeer
-    let whole = decode([bytes], direction)
+    let whole = try decode([bytes], direction)
     let size = 1 + Int(control >> 1)
     let pieces = stride(from: 0, to: bytes.count, by: size).map { start in
       UnsafeRawBufferPointer(rebasing: bytes[start..<min(start + size, bytes.count)])
     }
-    precondition(decode(pieces, direction) == whole, "in pieces of \(size) bytes it comes to something else")
-    return 0
+    guard try decode(pieces, direction) == whole else {
+      throw FuzzingFailure("in pieces of \(size) bytes it comes to something else")
+    }
   }
 
-  private static func decode(_ pieces: [UnsafeRawBufferPointer], _ direction: FrameDirection) -> Outcome {
+  private static func decode(
+    _ pieces: [UnsafeRawBufferPointer], _ direction: FrameDirection
+  ) throws(FuzzingFailure) -> Outcome {
     var decoder = FrameDecoder(direction: direction, largestBodyBytes: 4_096)
     var outcome = Outcome()
     for piece in pieces {
@@ -34,7 +37,9 @@ enum DecoderFuzzing {
         return outcome
       }
       decoder.end()
-      precondition(decoder.keptBytes <= 4_096 + FrameHeader.byteCount, "it keeps \(decoder.keptBytes) bytes")
+      guard decoder.keptBytes <= 4_096 + FrameHeader.byteCount else {
+        throw FuzzingFailure("it keeps \(decoder.keptBytes) bytes")
+      }
     }
     return outcome
   }

@@ -4,11 +4,10 @@ import HostcallWire
 /// Any sequence of frames from several peers to the bridge, with time passing and connections ending in between: it must
 /// not trap, it keeps its limits, and nothing is left when all are gone.
 enum BridgeFuzzing {
-  static func run(_ input: UnsafeRawBufferPointer) -> Int32 {
+  static func play(_ input: UnsafeRawBufferPointer) throws(FuzzingFailure) {
     var run = BridgeRun(input)
     run.play()
-    run.finish()
-    return 0
+    try run.finish()
   }
 }
 
@@ -70,10 +69,12 @@ private struct BridgeRun: ~Copyable {
   }
 
   /// Everybody goes, and time passes: nothing may be left.
-  mutating func finish() {
+  mutating func finish() throws(FuzzingFailure) {
     while let peer = peers.last { leave(peer, sentBytes: 0) }
     pass(milliseconds: 4_000_000)
-    precondition(bridge.remains.isEmpty, "all peers are gone, and there remain \(bridge.remains)")
+    guard bridge.remains.isEmpty else {
+      throw FuzzingFailure("all peers are gone, and there remain \(bridge.remains)")
+    }
   }
 
   // MARK: Facts
