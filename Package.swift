@@ -94,8 +94,8 @@ let package = Package(
       name: "HostcallConfigurationTests", dependencies: ["HostcallBridge", "HostcallConfiguration"],
       swiftSettings: settings),
     .target(
-      name: "HostcallFuzzing", dependencies: ["HostcallBridge", "HostcallWire"], path: "Tests/HostcallFuzzing",
-      swiftSettings: settings),
+      name: "HostcallFuzzing", dependencies: ["HostcallBridge", "HostcallConfiguration", "HostcallWire"],
+      path: "Tests/HostcallFuzzing", swiftSettings: settings),
     .testTarget(
       name: "HostcallFuzzingTests", dependencies: ["HostcallFuzzing", "HostcallTestSupport"], swiftSettings: settings),
     .testTarget(
@@ -127,6 +127,6 @@ if Context.environment["HOSTCALL_FUZZ"] != nil {
     .systemLibrary(name: "CFuzzer", path: "Tests/Fuzzing/CFuzzer"),
     .executableTarget(
       name: "hostcall-fuzz", dependencies: ["CFuzzer", "HostcallFuzzing"], path: "Tests/Fuzzing",
-      exclude: ["CFuzzer", "Corpus"], swiftSettings: settings),
+      exclude: ["CFuzzer", "Corpus", "Dictionaries"], swiftSettings: settings),
   ]
 }

@@ -3,7 +3,7 @@ package import Logging
 import TOMLKit
 
 /// What the configuration file may say, with a default for every key.
-package struct Settings: Sendable {
+package struct Settings: Sendable, Equatable {
   package var socketPath: String?
   package var socketMode: UInt32 = 0o600
   package var shutdownGraceMilliseconds = 10_000

@@ -21,6 +21,7 @@ enum Fuzzing {
       return switch target {
       case .decoder: LLVMFuzzerRunDriver(&count, &start) { Fuzzing.play(.decoder, $0, $1) }
       case .bridge: LLVMFuzzerRunDriver(&count, &start) { Fuzzing.play(.bridge, $0, $1) }
+      case .configuration: LLVMFuzzerRunDriver(&count, &start) { Fuzzing.play(.configuration, $0, $1) }
       }
     }
     exit(status)
