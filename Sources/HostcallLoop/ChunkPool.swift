@@ -53,10 +53,16 @@ package final class ChunkPool {
   package init() {}
 
   deinit {
+    dropSpare()
+  }
+
+  /// Gives the chunks that lie spare back to the allocator.
+  package func dropSpare() {
     while let spare = firstSpare {
       firstSpare = spare.pointee.next
       OutputChunk.deallocate(spare)
     }
+    spareCount = 0
   }
 
   /// An empty chunk with room for at least this many bytes.

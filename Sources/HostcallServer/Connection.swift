@@ -18,6 +18,7 @@ final class Connection {
   /// Whether the bridge was told that too much waits to be read by the peer.
   var isBacklogged = false
   var isPaused = false
+  var share = TurnShare()
   var isClosed = false
   /// Bytes of a frame that has not come whole, as the bridge knows it.
   var keptBytes = 0
@@ -71,9 +72,9 @@ final class Connection {
   }
 }
 
-/// Room for what one read brings: 256 KiB. Belongs to the loop thread.
+/// Room for what one read brings. Belongs to the loop thread.
 final class ReadBuffer {
-  let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: 262_144, alignment: 4_096)
+  let bytes = UnsafeMutableRawBufferPointer.allocate(byteCount: TurnShare.mostBytes, alignment: 4_096)
 
   deinit {
     bytes.deallocate()

@@ -38,6 +38,7 @@ actor ServerCore {
   private var descriptorAccounts = DescriptorAccounts()
   /// What has been read is taken apart before the next read, so one buffer serves all connections.
   private let readBuffer = ReadBuffer()
+  private var modest = TurnShare.Modest()
   private var place: SocketPlace?
   private var listener: SocketListener?
   private var wakeTimer: LoopTimer?
@@ -203,8 +204,12 @@ actor ServerCore {
 
   private func readable(_ peer: PeerID) {
     guard let connection = connection(peer) else { return }
-    switch connection.stream.read(into: readBuffer.bytes) {
-    case .bytes(let count): take(UnsafeRawBufferPointer(rebasing: readBuffer.bytes[..<count]), from: connection)
+    let now = loop.nowNanoseconds()
+    let most = connection.share.bytes(for: peer, beside: modest, now: now)
+    switch connection.stream.read(into: UnsafeMutableRawBufferPointer(rebasing: readBuffer.bytes[..<most])) {
+    case .bytes(let count):
+      take(UnsafeRawBufferPointer(rebasing: readBuffer.bytes[..<count]), from: connection, now: now)
+      connection.share.took(count, of: peer, from: now, to: loop.nowNanoseconds(), &modest)
     case .wouldBlock: break
     case .endOfStream: lose(connection)
     case .failed(let code):
@@ -215,8 +220,7 @@ actor ServerCore {
   }
 
   /// Takes frames out of bytes that have come, one after another, and lets the bridge and the loop act on each.
-  private func take(_ bytes: UnsafeRawBufferPointer, from connection: Connection) {
-    let now = loop.nowNanoseconds()
+  private func take(_ bytes: UnsafeRawBufferPointer, from connection: Connection, now: UInt64) {
     var descriptors = ArrivedDescriptors(
       begun: connection.begunDescriptors,
       fresh: connection.stream.takeReceivedDescriptors().map { charge($0, of: connection) })
@@ -453,6 +457,7 @@ actor ServerCore {
     freedBytesAtShrinking = freedBytes
     bridge.shrink()
     while case .some(nil) = connections.last { connections.removeLast() }
+    loop.chunkPool.dropSpare()
     FreedMemory.giveBack()
   }
 
