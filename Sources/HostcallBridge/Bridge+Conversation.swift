@@ -81,7 +81,7 @@ extension Bridge {
   /// The grace is over: what still runs ends with SHUTTING_DOWN.
   package mutating func endGrace(now: UInt64, into actions: inout ActionBuffer) {
     guard case .draining = phase else { return }
-    for slot in calls.records.indices.map(Slot.init) where [.queued, .running].contains(calls[slot].state) {
+    for slot in calls.slots where [.queued, .running].contains(calls[slot].state) {
       end(slot, .shuttingDown, now: now, into: &actions) { name, _ in
         "\(name): the daemon shut down before there was an outcome"
       }

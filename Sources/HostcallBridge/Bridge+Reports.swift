@@ -68,7 +68,7 @@ extension Bridge {
 
   /// `hostcall.calls`, the oldest first.
   package func callReports(now: UInt64) -> [CallReport] {
-    let active = calls.records.indices.map(Slot.init).filter { calls[$0].state != .free }
+    let active = calls.slots.filter { calls[$0].state != .free }
     return active.sorted { calls[$0].arrival < calls[$1].arrival }.map { slot in
       let call = calls[slot]
       return CallReport(

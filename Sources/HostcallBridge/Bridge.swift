@@ -315,7 +315,6 @@ package struct Bridge: ~Copyable {
   }
 
   private mutating func firstAwaitingHello() -> (peer: PeerID, milliseconds: UInt64)? {
-    let peers = peers
     return hellos.first { peers.has($0) && peers[$0.slot].state == .awaitingHello }
   }
 

@@ -78,9 +78,9 @@ struct CallRecord: BitwiseCopyable {
 ///
 /// Free places are used first in, first out, and only when more than ``remembered`` of them are free: what a place says
 /// about the call that ended in it stays readable for at least that many ends.
-struct CallTable {
-  private(set) var records: [CallRecord] = []
-  private var bodies: [StoredBody?] = []
+struct CallTable: ~Copyable {
+  private(set) var records = Places<CallRecord>()
+  private var bodies = Places<StoredBody?>()
   private var free = CallList()
   private let remembered: Int
   private let capacity: Int
@@ -94,17 +94,20 @@ struct CallTable {
     capacity = min(CorrelationID.slots, callsInFlight + remembered)
   }
 
+  /// All places, those of ended calls among them.
+  var slots: Range<Slot> { 0..<Slot(records.count) }
+
   /// Calls that are queued, running or abandoned.
   var active: Int { records.count - Int(free.count) }
 
   subscript(slot: Slot) -> CallRecord {
-    _read { yield records[Int(slot)] }
-    _modify { yield &records[Int(slot)] }
+    _read { yield records[slot] }
+    _modify { yield &records[slot] }
   }
 
   /// The correlation id of the call that is or was last in the place.
   func id(_ slot: Slot) -> CorrelationID {
-    CorrelationID(slot: slot, turn: records[Int(slot)].turn)
+    CorrelationID(slot: slot, turn: records[slot].turn)
   }
 
   /// A place for a new call, with a new turn, or nil where the table is full.
@@ -124,17 +127,17 @@ struct CallTable {
     }
     nextArrival += 1
     var record = CallRecord()
-    record.turn = records[Int(slot)].turn + 1
+    record.turn = records[slot].turn + 1
     record.arrival = nextArrival
-    records[Int(slot)] = record
+    records[slot] = record
     return slot
   }
 
   /// Gives the place of an ended call back.
   mutating func release(_ slot: Slot) {
     dropBody(slot)
-    records[Int(slot)].state = .free
-    if records[Int(slot)].turn < CorrelationID.largestTurn {
+    records[slot].state = .free
+    if records[slot].turn < CorrelationID.largestTurn {
       var list = free
       appendPlace(slot, to: &list)
       free = list
@@ -144,44 +147,44 @@ struct CallTable {
   // MARK: Bodies
 
   func body(_ slot: Slot) -> StoredBody? {
-    records[Int(slot)].hasBody ? bodies[Int(slot)] : nil
+    records[slot].hasBody ? bodies[slot] : nil
   }
 
   mutating func keepBody(_ body: StoredBody, for slot: Slot) {
     dropBody(slot)
-    bodies[Int(slot)] = body
-    records[Int(slot)].hasBody = true
+    bodies[slot] = body
+    records[slot].hasBody = true
     storedBytes += body.bytes.count
   }
 
   mutating func dropBody(_ slot: Slot) {
-    guard records[Int(slot)].hasBody, let body = bodies[Int(slot)] else { return }
+    guard records[slot].hasBody, let body = bodies[slot] else { return }
     storedBytes -= body.bytes.count
     freedBytes += body.bytes.count
-    bodies[Int(slot)] = nil
-    records[Int(slot)].hasBody = false
+    bodies[slot] = nil
+    records[slot].hasBody = false
   }
 
   // MARK: Lists
 
   mutating func appendToCaller(_ slot: Slot, _ list: inout CallList) {
-    records[Int(slot)].callerLink = CallLink(previous: list.last, next: .none)
-    if list.last == .none { list.first = slot } else { records[Int(list.last)].callerLink.next = slot }
+    records[slot].callerLink = CallLink(previous: list.last, next: .none)
+    if list.last == .none { list.first = slot } else { records[list.last].callerLink.next = slot }
     list.last = slot
     list.count += 1
   }
 
   mutating func removeFromCaller(_ slot: Slot, _ list: inout CallList) {
-    let link = records[Int(slot)].callerLink
+    let link = records[slot].callerLink
     if link.previous == .none {
       list.first = link.next
     } else {
-      records[Int(link.previous)].callerLink.next = link.next
+      records[link.previous].callerLink.next = link.next
     }
     if link.next == .none {
       list.last = link.previous
     } else {
-      records[Int(link.next)].callerLink.previous = link.previous
+      records[link.next].callerLink.previous = link.previous
     }
     list.count -= 1
   }
@@ -193,28 +196,28 @@ struct CallTable {
   /// Into a queue, behind those that arrived before it.
   mutating func insertByArrival(_ slot: Slot, to list: inout CallList) {
     var behind = list.last
-    while behind != .none, records[Int(behind)].arrival > records[Int(slot)].arrival {
-      behind = records[Int(behind)].placeLink.previous
+    while behind != .none, records[behind].arrival > records[slot].arrival {
+      behind = records[behind].placeLink.previous
     }
     insertPlace(slot, to: &list, behind: behind)
   }
 
   mutating func removePlace(_ slot: Slot, from list: inout CallList) {
-    let link = records[Int(slot)].placeLink
-    if link.previous == .none { list.first = link.next } else { records[Int(link.previous)].placeLink.next = link.next }
+    let link = records[slot].placeLink
+    if link.previous == .none { list.first = link.next } else { records[link.previous].placeLink.next = link.next }
     if link.next == .none {
       list.last = link.previous
     } else {
-      records[Int(link.next)].placeLink.previous = link.previous
+      records[link.next].placeLink.previous = link.previous
     }
     list.count -= 1
   }
 
   private mutating func insertPlace(_ slot: Slot, to list: inout CallList, behind previous: Slot) {
-    let next = previous == .none ? list.first : records[Int(previous)].placeLink.next
-    records[Int(slot)].placeLink = CallLink(previous: previous, next: next)
-    if previous == .none { list.first = slot } else { records[Int(previous)].placeLink.next = slot }
-    if next == .none { list.last = slot } else { records[Int(next)].placeLink.previous = slot }
+    let next = previous == .none ? list.first : records[previous].placeLink.next
+    records[slot].placeLink = CallLink(previous: previous, next: next)
+    if previous == .none { list.first = slot } else { records[previous].placeLink.next = slot }
+    if next == .none { list.last = slot } else { records[next].placeLink.previous = slot }
     list.count += 1
   }
 }

@@ -3,8 +3,8 @@
 /// A hierarchy of six wheels with 64 places each. A deadline lies in the wheel of the highest six bits in which it
 /// differs from now; as time gets there, it moves to finer wheels, until it is due on the millisecond. One beyond the
 /// reach of the coarsest wheel (63 of its places, two years) lies in the last of them for the time being.
-struct DeadlineWheel {
-  private struct Node {
+struct DeadlineWheel: ~Copyable {
+  struct Node {
     var previous: Slot = .none
     var next: Slot = .none
     var place: UInt16 = Node.nowhere
@@ -18,9 +18,9 @@ struct DeadlineWheel {
   private static let placesEach = 1 << bits
   private static let reachMilliseconds = UInt64(placesEach - 1) << UInt64((levels - 1) * bits)
 
-  private var nodes: [Node] = []
-  private var heads = [Slot](repeating: .none, count: levels * placesEach)
-  private var occupied = [UInt64](repeating: 0, count: levels)
+  private var nodes = Places<Node>()
+  private var heads = Places<Slot>(repeating: .none, count: levels * placesEach)
+  private var occupied = Places<UInt64>(repeating: 0, count: levels)
   /// Milliseconds up to which everything was taken out.
   private var elapsed: UInt64
   private(set) var count = 0
@@ -32,26 +32,26 @@ struct DeadlineWheel {
   /// Sets the deadline of `slot`, or moves it. One that has passed is due a millisecond later.
   mutating func set(_ slot: Slot, deadlineMilliseconds: UInt64) {
     while nodes.count <= Int(slot) { nodes.append(Node()) }
-    if nodes[Int(slot)].place != Node.nowhere { cancel(slot) }
-    nodes[Int(slot)].deadline = max(deadlineMilliseconds, elapsed + 1)
+    if nodes[slot].place != Node.nowhere { cancel(slot) }
+    nodes[slot].deadline = max(deadlineMilliseconds, elapsed + 1)
     link(slot)
     count += 1
   }
 
   /// Takes the deadline of `slot` away, if it has one.
   mutating func cancel(_ slot: Slot) {
-    guard Int(slot) < nodes.count, nodes[Int(slot)].place != Node.nowhere else { return }
-    let node = nodes[Int(slot)]
+    guard Int(slot) < nodes.count, nodes[slot].place != Node.nowhere else { return }
+    let node = nodes[slot]
     if node.previous == .none {
       heads[Int(node.place)] = node.next
       if node.next == .none {
         occupied[Int(node.place) >> Self.bits] &= ~(1 << UInt64(node.place & 63))
       }
     } else {
-      nodes[Int(node.previous)].next = node.next
+      nodes[node.previous].next = node.next
     }
-    if node.next != .none { nodes[Int(node.next)].previous = node.previous }
-    nodes[Int(slot)].place = Node.nowhere
+    if node.next != .none { nodes[node.next].previous = node.previous }
+    nodes[slot].place = Node.nowhere
     count -= 1
   }
 
@@ -69,9 +69,9 @@ struct DeadlineWheel {
       heads[place] = .none
       occupied[place >> Self.bits] &= ~(1 << UInt64(place & 63))
       while slot != .none {
-        let next = nodes[Int(slot)].next
-        nodes[Int(slot)].place = Node.nowhere
-        if nodes[Int(slot)].deadline <= elapsed {
+        let next = nodes[slot].next
+        nodes[slot].place = Node.nowhere
+        if nodes[slot].deadline <= elapsed {
           count -= 1
           due.append(slot)
         } else {
@@ -85,16 +85,16 @@ struct DeadlineWheel {
 
   private mutating func link(_ slot: Slot) {
     // In the place where time is now it would hide all others of the wheel.
-    let deadline = min(nodes[Int(slot)].deadline, elapsed + Self.reachMilliseconds)
+    let deadline = min(nodes[slot].deadline, elapsed + Self.reachMilliseconds)
     let differing = 63 - (deadline ^ elapsed).leadingZeroBitCount
     let level = min(differing / Self.bits, Self.levels - 1)
     let index = Int(truncatingIfNeeded: deadline >> UInt64(level * Self.bits)) & (Self.placesEach - 1)
     let place = level << Self.bits | index
     let head = heads[place]
-    if head != .none { nodes[Int(head)].previous = slot }
-    nodes[Int(slot)].previous = .none
-    nodes[Int(slot)].next = head
-    nodes[Int(slot)].place = UInt16(place)
+    if head != .none { nodes[head].previous = slot }
+    nodes[slot].previous = .none
+    nodes[slot].next = head
+    nodes[slot].place = UInt16(place)
     heads[place] = slot
     occupied[level] |= 1 << UInt64(index)
   }

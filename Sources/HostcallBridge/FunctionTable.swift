@@ -3,7 +3,7 @@ import HostcallWire
 /// A name or pattern that somebody has registered, has bound, has subscribed to, or waits for.
 struct FunctionRecord {
   var name: [UInt8] = []
-  var hash = 0
+  var hash: UInt32 = 0
   var isPattern = false
   /// Registrations that take calls; those that only finish what they have are not among them.
   var registrations: [Slot] = []
@@ -31,10 +31,16 @@ struct FunctionRecord {
 }
 
 /// Names and patterns to their records, without a String on the way.
-struct FunctionTable {
-  private(set) var records: [FunctionRecord] = []
+struct FunctionTable: ~Copyable {
+  /// A place of the hash table, with enough of the hash that other records are seldom looked at.
+  struct Bucket: BitwiseCopyable {
+    var slot: Slot = .none
+    var hash: UInt32 = 0
+  }
+
+  private(set) var records = Places<FunctionRecord>()
   private var free: [Slot] = []
-  private var buckets: [Slot]
+  private var buckets: Places<Bucket>
   private(set) var count = 0
   /// Functions in whose queue calls stand.
   private(set) var withQueue: [Slot] = []
@@ -47,41 +53,43 @@ struct FunctionTable {
   private var epoch: UInt64 = 1
 
   init() {
-    buckets = Array(repeating: .none, count: 64)
+    buckets = Places(repeating: Bucket(), count: 64)
   }
 
   subscript(slot: Slot) -> FunctionRecord {
-    _read { yield records[Int(slot)] }
-    _modify { yield &records[Int(slot)] }
+    _read { yield records[slot] }
+    _modify { yield &records[slot] }
   }
 
   func text(_ slot: Slot) -> String {
-    String(decoding: records[Int(slot)].name, as: UTF8.self)
+    String(decoding: records[slot].name, as: UTF8.self)
   }
 
   /// All records in use.
   var all: [Slot] {
-    buckets.filter { $0 != .none }
+    var slots: [Slot] = []
+    for place in buckets.indices where buckets[place].slot != .none { slots.append(buckets[place].slot) }
+    return slots
   }
 
   // MARK: Names
 
   func find(_ name: UnsafeRawBufferPointer) -> Slot? {
     let place = bucket(of: name, hash: Self.hash(name))
-    return buckets[place] == .none ? nil : buckets[place]
+    return buckets[place].slot == .none ? nil : buckets[place].slot
   }
 
   /// The record of the name, made if there is none.
   mutating func findOrInsert(_ name: UnsafeRawBufferPointer) -> Slot {
     let hash = Self.hash(name)
     let place = bucket(of: name, hash: hash)
-    if buckets[place] != .none { return buckets[place] }
+    if buckets[place].slot != .none { return buckets[place].slot }
     var record = FunctionRecord()
     record.name = Array(name)
     record.hash = hash
     record.isPattern = name.last == UInt8(ascii: "*")
     let slot = records.insert(record, reusing: &free)
-    buckets[place] = slot
+    buckets[place] = Bucket(slot: slot, hash: hash)
     count += 1
     if count * 2 > buckets.count { grow() }
     return slot
@@ -89,34 +97,34 @@ struct FunctionTable {
 
   /// Adds a reference.
   mutating func retain(_ slot: Slot) {
-    records[Int(slot)].references += 1
+    records[slot].references += 1
   }
 
   /// Takes a reference away, and the record with the last one.
   mutating func release(_ slot: Slot) {
-    records[Int(slot)].references -= 1
-    if records[Int(slot)].references == 0 { remove(slot) }
+    records[slot].references -= 1
+    if records[slot].references == 0 { remove(slot) }
   }
 
   private mutating func remove(_ slot: Slot) {
     precondition(
-      records[Int(slot)].queue.count == 0 && records[Int(slot)].registrations.isEmpty,
+      records[slot].queue.count == 0 && records[slot].registrations.isEmpty,
       "a function goes that still has calls or registrations")
     let mask = buckets.count - 1
-    var hole = records[Int(slot)].hash & mask
-    while buckets[hole] != slot { hole = (hole + 1) & mask }
+    var hole = Int(records[slot].hash) & mask
+    while buckets[hole].slot != slot { hole = (hole + 1) & mask }
     var place = hole
     while true {
       place = (place + 1) & mask
-      if buckets[place] == .none { break }
-      let wanted = records[Int(buckets[place])].hash & mask
+      if buckets[place].slot == .none { break }
+      let wanted = Int(buckets[place].hash) & mask
       if (place &- wanted) & mask >= (place &- hole) & mask {
         buckets[hole] = buckets[place]
         hole = place
       }
     }
-    buckets[hole] = .none
-    records[Int(slot)] = FunctionRecord()
+    buckets[hole] = Bucket()
+    records[slot] = FunctionRecord()
     free.append(slot)
     count -= 1
   }
@@ -129,12 +137,12 @@ struct FunctionTable {
     if size < buckets.count { rebuild(bucketCount: size) }
   }
 
-  private func bucket(of name: UnsafeRawBufferPointer, hash: Int) -> Int {
+  private func bucket(of name: UnsafeRawBufferPointer, hash: UInt32) -> Int {
     let mask = buckets.count - 1
-    var place = hash & mask
-    while buckets[place] != .none {
-      let slot = Int(buckets[place])
-      if records[slot].hash == hash, records[slot].name.withUnsafeBytes({ $0.elementsEqual(name) }) { break }
+    var place = Int(hash) & mask
+    while buckets[place].slot != .none {
+      let slot = buckets[place].slot
+      if buckets[place].hash == hash, records[slot].name.withUnsafeBytes({ $0.elementsEqual(name) }) { break }
       place = (place + 1) & mask
     }
     return place
@@ -145,32 +153,32 @@ struct FunctionTable {
   }
 
   private mutating func rebuild(bucketCount: Int) {
-    let slots = all
-    buckets = Array(repeating: .none, count: bucketCount)
-    for slot in slots {
-      var place = records[Int(slot)].hash & (buckets.count - 1)
-      while buckets[place] != .none { place = (place + 1) & (buckets.count - 1) }
-      buckets[place] = slot
+    let old = exchange(&buckets, with: Places(repeating: Bucket(), count: bucketCount))
+    let mask = buckets.count - 1
+    for index in old.indices where old[index].slot != .none {
+      var place = Int(old[index].hash) & mask
+      while buckets[place].slot != .none { place = (place + 1) & mask }
+      buckets[place] = old[index]
     }
   }
 
-  private static func hash(_ name: UnsafeRawBufferPointer) -> Int {
+  private static func hash(_ name: UnsafeRawBufferPointer) -> UInt32 {
     var hasher = Hasher()
     hasher.combine(bytes: name)
-    return hasher.finalize()
+    return UInt32(truncatingIfNeeded: hasher.finalize())
   }
 
   // MARK: Who serves a name
 
   /// The function whose workers take calls of this one's name: itself, or the longest pattern that has workers.
   mutating func serving(_ slot: Slot) -> Slot? {
-    if !records[Int(slot)].registrations.isEmpty { return slot }
-    if servedPatterns == 0 || records[Int(slot)].isPattern { return nil }
-    if records[Int(slot)].servedEpoch != epoch {
-      records[Int(slot)].served = records[Int(slot)].name.withUnsafeBytes { servingPattern($0) } ?? .none
-      records[Int(slot)].servedEpoch = epoch
+    if !records[slot].registrations.isEmpty { return slot }
+    if servedPatterns == 0 || records[slot].isPattern { return nil }
+    if records[slot].servedEpoch != epoch {
+      records[slot].served = records[slot].name.withUnsafeBytes { servingPattern($0) } ?? .none
+      records[slot].servedEpoch = epoch
     }
-    let served = records[Int(slot)].served
+    let served = records[slot].served
     return served == .none ? nil : served
   }
 
@@ -182,14 +190,14 @@ struct FunctionTable {
 
   /// The longest pattern with workers that matches a name.
   private func servingPattern(_ name: UnsafeRawBufferPointer) -> Slot? {
-    firstPattern(matching: name) { !records[Int($0)].registrations.isEmpty }
+    firstPattern(matching: name) { !records[$0].registrations.isEmpty }
   }
 
   /// The patterns in whose queues calls of this name may stand.
   func queuedPatterns(matching name: UnsafeRawBufferPointer) -> [Slot] {
     var found: [Slot] = []
     _ = firstPattern(matching: name) { pattern in
-      if records[Int(pattern)].queue.count > 0 { found.append(pattern) }
+      if records[pattern].queue.count > 0 { found.append(pattern) }
       return false
     }
     return found
@@ -219,20 +227,20 @@ struct FunctionTable {
 
   /// A registration takes calls from now on.
   mutating func addRegistration(_ registration: Slot, to slot: Slot) {
-    if records[Int(slot)].isPattern, records[Int(slot)].registrations.isEmpty {
+    if records[slot].isPattern, records[slot].registrations.isEmpty {
       servedPatterns += 1
       epoch += 1
     }
-    records[Int(slot)].registrations.append(registration)
+    records[slot].registrations.append(registration)
   }
 
   /// A registration takes no calls any more.
   mutating func removeRegistration(_ registration: Slot, from slot: Slot) {
-    guard let place = records[Int(slot)].registrations.firstIndex(of: registration) else { return }
-    records[Int(slot)].registrations.remove(at: place)
-    if place < records[Int(slot)].nextTurn { records[Int(slot)].nextTurn -= 1 }
-    records[Int(slot)].isExclusive = false
-    if records[Int(slot)].isPattern, records[Int(slot)].registrations.isEmpty {
+    guard let place = records[slot].registrations.firstIndex(of: registration) else { return }
+    records[slot].registrations.remove(at: place)
+    if place < records[slot].nextTurn { records[slot].nextTurn -= 1 }
+    records[slot].isExclusive = false
+    if records[slot].isPattern, records[slot].registrations.isEmpty {
       servedPatterns -= 1
       epoch += 1
     }
@@ -244,19 +252,19 @@ struct FunctionTable {
   var hasSubscribers: Bool { subscribed > 0 }
 
   mutating func addSubscriber(_ peer: Slot, to slot: Slot) {
-    if records[Int(slot)].subscribers.isEmpty {
+    if records[slot].subscribers.isEmpty {
       subscribed += 1
-      if records[Int(slot)].isPattern { subscribedPatterns += 1 }
+      if records[slot].isPattern { subscribedPatterns += 1 }
     }
-    records[Int(slot)].subscribers.append(peer)
+    records[slot].subscribers.append(peer)
   }
 
   mutating func removeSubscriber(_ peer: Slot, from slot: Slot) {
-    guard let place = records[Int(slot)].subscribers.firstIndex(of: peer) else { return }
-    records[Int(slot)].subscribers.remove(at: place)
-    if records[Int(slot)].subscribers.isEmpty {
+    guard let place = records[slot].subscribers.firstIndex(of: peer) else { return }
+    records[slot].subscribers.remove(at: place)
+    if records[slot].subscribers.isEmpty {
       subscribed -= 1
-      if records[Int(slot)].isPattern { subscribedPatterns -= 1 }
+      if records[slot].isPattern { subscribedPatterns -= 1 }
     }
   }
 
@@ -264,10 +272,10 @@ struct FunctionTable {
   func subscribed(matching name: UnsafeRawBufferPointer) -> [Slot] {
     if subscribed == 0 { return [] }
     var found: [Slot] = []
-    if let slot = find(name), !records[Int(slot)].subscribers.isEmpty { found.append(slot) }
+    if let slot = find(name), !records[slot].subscribers.isEmpty { found.append(slot) }
     if subscribedPatterns == 0 { return found }
     _ = firstOfAllPatterns(matching: name) { pattern in
-      if !records[Int(pattern)].subscribers.isEmpty { found.append(pattern) }
+      if !records[pattern].subscribers.isEmpty { found.append(pattern) }
       return false
     }
     return found
@@ -277,20 +285,20 @@ struct FunctionTable {
 
   /// Keeps ``withQueue`` true after calls were added to or taken from the queue of a function.
   mutating func queueChanged(_ slot: Slot) {
-    let isListed = records[Int(slot)].queuePlace != .none
-    let isNeeded = records[Int(slot)].queue.count > 0
+    let isListed = records[slot].queuePlace != .none
+    let isNeeded = records[slot].queue.count > 0
     if isNeeded == isListed { return }
     if isNeeded {
-      records[Int(slot)].queuePlace = Slot(withQueue.count)
+      records[slot].queuePlace = Slot(withQueue.count)
       withQueue.append(slot)
     } else {
-      let place = records[Int(slot)].queuePlace
+      let place = records[slot].queuePlace
       let moved = withQueue.removeLast()
       if moved != slot {
         withQueue[Int(place)] = moved
-        records[Int(moved)].queuePlace = place
+        records[moved].queuePlace = place
       }
-      records[Int(slot)].queuePlace = .none
+      records[slot].queuePlace = .none
     }
   }
 }

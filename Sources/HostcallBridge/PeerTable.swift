@@ -79,16 +79,16 @@ struct BoundHandle: BitwiseCopyable {
 }
 
 /// All peers, by place.
-struct PeerTable {
-  private(set) var records: [PeerRecord] = []
+struct PeerTable: ~Copyable {
+  private(set) var records = Places<PeerRecord>()
   private var free: [Slot] = []
   private(set) var count = 0
   /// Of the peer that came last: no two of a run have the same until four thousand million have come.
   private var lastGeneration: UInt32 = 0
 
   subscript(slot: Slot) -> PeerRecord {
-    _read { yield records[Int(slot)] }
-    _modify { yield &records[Int(slot)] }
+    _read { yield records[slot] }
+    _modify { yield &records[slot] }
   }
 
   /// Whether it is still the same peer that has the place.
@@ -98,12 +98,14 @@ struct PeerTable {
   }
 
   func id(_ slot: Slot) -> PeerID {
-    PeerID(slot: slot, generation: records[Int(slot)].generation)
+    PeerID(slot: slot, generation: records[slot].generation)
   }
 
   /// The places in use.
   var all: [Slot] {
-    records.indices.lazy.map(Slot.init).filter { self.records[Int($0)].state != .gone }
+    var slots: [Slot] = []
+    for place in records.indices where records[place].state != .gone { slots.append(Slot(place)) }
+    return slots
   }
 
   mutating func allocate() -> Slot {
@@ -115,7 +117,7 @@ struct PeerTable {
   }
 
   mutating func release(_ slot: Slot) {
-    records[Int(slot)] = PeerRecord()
+    records[slot] = PeerRecord()
     free.append(slot)
     count -= 1
   }

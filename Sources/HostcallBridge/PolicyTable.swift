@@ -1,6 +1,6 @@
 /// The policy in force, and its forms: peers to whom the same rules apply share one.
-struct PolicyTable {
-  private struct Record {
+struct PolicyTable: ~Copyable {
+  struct Record {
     var form: PolicyForm
     var rules: [Int]
     /// Peers that have it.
@@ -21,7 +21,7 @@ struct PolicyTable {
   private var rulesForEverybody: [Int] = []
   private var rulesByUser: [UInt32: [Int]] = [:]
   private var rulesByGroup: [UInt32: [Int]] = [:]
-  private var records: [Record] = []
+  private var records = Places<Record>()
   private var free: [Slot] = []
   /// Places of forms by the places of their rules.
   private var slots: [[Int]: Slot] = [:]
@@ -31,7 +31,7 @@ struct PolicyTable {
   /// Forms that are kept.
   var count: Int { slots.count }
   /// Peers that have a form.
-  var references: Int { records.reduce(0) { $0 + $1.references } }
+  var references: Int { records.indices.reduce(0) { $0 + records[$1].references } }
 
   /// A table whose policy no peer has a form of yet.
   init(_ policy: Policy = Policy(), epoch: UInt32 = 1) {
@@ -57,7 +57,7 @@ struct PolicyTable {
     if !hasRules { return .none }
     let rules = rules(for: identity)
     if let slot = slots[rules] {
-      records[Int(slot)].references += 1
+      records[slot].references += 1
       return slot
     }
     let record = Record(form: PolicyForm(policy, rules: rules), rules: rules)
@@ -68,25 +68,25 @@ struct PolicyTable {
 
   mutating func releaseForm(_ slot: Slot) {
     if slot == .none { return }
-    records[Int(slot)].references -= 1
-    guard records[Int(slot)].references == 0, !records[Int(slot)].isListed else { return }
-    records[Int(slot)].isListed = true
+    records[slot].references -= 1
+    guard records[slot].references == 0, !records[slot].isListed else { return }
+    records[slot].isListed = true
     idle.append(slot)
     if idle.count > Self.mostIdleForms { dropIdle(idle.removeFirst()) }
   }
 
   private mutating func dropIdle(_ slot: Slot) {
-    records[Int(slot)].isListed = false
-    guard records[Int(slot)].references == 0 else { return }
-    slots[records[Int(slot)].rules] = nil
-    records[Int(slot)] = Record(form: PolicyForm(policy, rules: []), rules: [], references: 0)
+    records[slot].isListed = false
+    guard records[slot].references == 0 else { return }
+    slots[records[slot].rules] = nil
+    records[slot] = Record(form: PolicyForm(policy, rules: []), rules: [], references: 0)
     free.append(slot)
   }
 
   /// Whether policy lets the peers that have the form do something with a name or pattern.
   func permits(_ verb: PolicyVerb, _ name: UnsafeRawBufferPointer, form: Slot) -> Bool {
     if !hasRules { return true }
-    return records[Int(form)].form.permits(verb, name)
+    return records[form].form.permits(verb, name)
   }
 
   private func rules(for identity: PeerIdentity) -> [Int] {

@@ -17,15 +17,15 @@ struct RegistrationRecord: BitwiseCopyable {
 }
 
 /// All registrations, by place.
-struct RegistrationTable {
-  private(set) var records: [RegistrationRecord] = []
+struct RegistrationTable: ~Copyable {
+  private(set) var records = Places<RegistrationRecord>()
   private var free: [Slot] = []
 
   var count: Int { records.count - free.count }
 
   subscript(slot: Slot) -> RegistrationRecord {
-    _read { yield records[Int(slot)] }
-    _modify { yield &records[Int(slot)] }
+    _read { yield records[slot] }
+    _modify { yield &records[slot] }
   }
 
   mutating func allocate(_ record: RegistrationRecord) -> Slot {
@@ -33,7 +33,7 @@ struct RegistrationTable {
   }
 
   mutating func release(_ slot: Slot) {
-    records[Int(slot)] = RegistrationRecord()
+    records[slot] = RegistrationRecord()
     free.append(slot)
   }
 

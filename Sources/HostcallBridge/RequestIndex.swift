@@ -2,20 +2,20 @@
 ///
 /// Peers choose their request ids, so the hash is mixed with a secret of this run: nobody can make others' look-ups
 /// slow by ids that collide.
-struct RequestIndex {
-  private struct Entry {
+struct RequestIndex: ~Copyable {
+  struct Entry {
     var request: UInt64 = 0
     var caller: Slot = .none
     var call: Slot = .none
   }
 
-  private var entries: [Entry]
+  private var entries: Places<Entry>
   private let secret: UInt64
   private(set) var count = 0
 
   init(secret: UInt64) {
     self.secret = secret
-    entries = Array(repeating: Entry(), count: 64)
+    entries = Places(repeating: Entry(), count: 64)
   }
 
   /// The call of this request, or nil.
@@ -70,11 +70,11 @@ struct RequestIndex {
   }
 
   private mutating func grow() {
-    let old = entries
-    entries = Array(repeating: Entry(), count: old.count * 2)
+    let larger = Places(repeating: Entry(), count: entries.count * 2)
+    let old = exchange(&entries, with: larger)
     count = 0
-    for entry in old where entry.call != .none {
-      insert(caller: entry.caller, request: entry.request, call: entry.call)
+    for place in old.indices where old[place].call != .none {
+      insert(caller: old[place].caller, request: old[place].request, call: old[place].call)
     }
   }
 }

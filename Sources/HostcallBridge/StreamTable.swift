@@ -57,15 +57,15 @@ struct StreamRecord: BitwiseCopyable {
 }
 
 /// The streams of calls that have any, by place.
-struct StreamTable {
-  private var records: [StreamRecord] = []
+struct StreamTable: ~Copyable {
+  private var records = Places<StreamRecord>()
   private var free: [Slot] = []
 
   var count: Int { records.count - free.count }
 
   subscript(slot: Slot) -> StreamRecord {
-    _read { yield records[Int(slot)] }
-    _modify { yield &records[Int(slot)] }
+    _read { yield records[slot] }
+    _modify { yield &records[slot] }
   }
 
   mutating func allocate() -> Slot {

@@ -42,13 +42,13 @@ struct UserRecord {
 /// Users by their number.
 ///
 /// A record is kept when its user has left, for the rate of its connections; when there are many, idle ones go.
-struct UserTable {
+struct UserTable: ~Copyable {
   /// This process itself, which no limit of users holds for.
   static let local: Slot = 0
   /// How many records there may be before idle ones are looked for.
   private static let roomyCount = 1_024
 
-  private(set) var records: [UserRecord]
+  private(set) var records = Places<UserRecord>()
   private var slots: [UInt32: Slot] = [:]
   private var free: [Slot] = []
   private var nextSweep = Self.roomyCount
@@ -64,12 +64,12 @@ struct UserTable {
     }
     var local = limits
     for key in Limits.keys where key.scope == .user { local[keyPath: key.keyPath] = key.range.upperBound }
-    records = [UserRecord(userID: .max, limits: local)]
+    records.append(UserRecord(userID: .max, limits: local))
   }
 
   subscript(slot: Slot) -> UserRecord {
-    _read { yield records[Int(slot)] }
-    _modify { yield &records[Int(slot)] }
+    _read { yield records[slot] }
+    _modify { yield &records[slot] }
   }
 
   /// The record of a user, made if there is none.
@@ -85,7 +85,7 @@ struct UserTable {
   /// What is charged to anybody, by what it is; nothing when all peers are gone.
   var charges: [(what: String, amount: Int)] {
     func sum(_ what: String, _ part: (UserRecord) -> Int) -> (String, Int) {
-      (what, records.reduce(0) { $0 + part($1) })
+      (what, records.indices.reduce(0) { $0 + part(records[$1]) })
     }
     return [
       sum("users' connections", \.connections), sum("users' calls", \.callsInFlight),
@@ -98,7 +98,7 @@ struct UserTable {
 
   /// Forgets users that have nothing and whose last connections are a second ago.
   private mutating func sweep(now: UInt64) {
-    for (userID, slot) in slots where records[Int(slot)].isIdle && records[Int(slot)].connectionsPaidUntil <= now {
+    for (userID, slot) in slots where records[slot].isIdle && records[slot].connectionsPaidUntil <= now {
       slots[userID] = nil
       free.append(slot)
     }

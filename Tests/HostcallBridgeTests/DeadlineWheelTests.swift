@@ -6,7 +6,7 @@ import Testing
 /// ``DeadlineWheel`` against a plain dictionary.
 @Suite struct DeadlineWheelTests {
   /// The wheel and what it should hold; time that the wheel was told.
-  private struct Pair {
+  private final class Pair {
     var wheel: DeadlineWheel
     var deadlines: [Slot: UInt64] = [:]
     var now: UInt64
@@ -18,18 +18,18 @@ import Testing
       self.now = now
     }
 
-    mutating func set(_ slot: Slot, _ deadline: UInt64) {
+    func set(_ slot: Slot, _ deadline: UInt64) {
       wheel.set(slot, deadlineMilliseconds: deadline)
       // What has passed is due on the next millisecond.
       deadlines[slot] = max(deadline, now + 1)
     }
 
-    mutating func cancel(_ slot: Slot) {
+    func cancel(_ slot: Slot) {
       wheel.cancel(slot)
       deadlines[slot] = nil
     }
 
-    mutating func advance(to time: UInt64) {
+    func advance(to time: UInt64) {
       var due: [Slot] = []
       wheel.advance(to: time, &due)
       now = time
@@ -61,7 +61,7 @@ import Testing
     // Starts lie just before the places where wheels turn over.
     let start =
       random.chance(70) ? (1 << UInt64(random.pick([6, 12, 18, 24, 30, 36, 40]))) - UInt64(random.below(3)) : 17
-    var pair = Pair(now: start)
+    let pair = Pair(now: start)
     for step in 0..<150 {
       let slot = Slot(random.below(20))
       switch random.below(10) {
@@ -85,7 +85,7 @@ import Testing
   /// What is further away than all wheels reach comes neither early nor late, and hides nothing that is nearer.
   @Test func beyondTheLastWheel() {
     for start in [0, 1 << 30, 5 << 30, (1 << 36) - 1, 1 << 36, 3 << 36 + 12_345] as [UInt64] {
-      var pair = Pair(now: start)
+      let pair = Pair(now: start)
       pair.set(0, start + 1 << 36 + 7)
       pair.set(1, start + 1 << 31)
       pair.set(2, start + 3 << 36)
@@ -105,7 +105,7 @@ import Testing
   @Test func followingTheNextTimeIsEnough() {
     var random = SeededGenerator(seed: 9)
     for _ in 0..<200 {
-      var pair = Pair(now: random.next() >> UInt64(20 + random.below(30)))
+      let pair = Pair(now: random.next() >> UInt64(20 + random.below(30)))
       for slot in 0..<8 as Range<Slot> { pair.set(slot, pair.now + 1 + random.next() % random.pick(Self.spans)) }
       var steps = 0
       while let next = pair.wheel.nextMilliseconds, steps < 1_000 {

@@ -54,7 +54,7 @@ import Testing
       }
       known[name] = function
       try release(name, &known, &table, all: random.chance(60))
-      check(table, known, all)
+      check(&table, known, all)
     }
   }
 
@@ -71,8 +71,7 @@ import Testing
     known[name] = function.references == 0 ? nil : function
   }
 
-  private func check(_ table: FunctionTable, _ known: [String: Known], _ all: [String]) {
-    var table = table
+  private func check(_ table: inout FunctionTable, _ known: [String: Known], _ all: [String]) {
     #expect(table.count == known.count && Set(table.all) == Set(known.values.map(\.slot)))
     #expect(Set(table.withQueue) == Set(known.values.filter { $0.queued > 0 }.map(\.slot)))
     #expect(table.withQueue.count == known.values.count { $0.queued > 0 })
