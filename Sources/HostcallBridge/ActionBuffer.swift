@@ -1,15 +1,5 @@
 package import HostcallWire
 
-/// What the shell has to do, in this order, before it lets go of the frame that it handed in.
-package enum Action: Sendable {
-  /// Append one frame to what goes to the peer. A peer that is not there any more is passed over.
-  case send(OutgoingFrame)
-  /// Write out what waits for the peer, close its connection and report it as gone.
-  case close(PeerID)
-  /// Tell the log that somebody met a limit.
-  case limitMet(LimitNotice)
-}
-
 /// A frame to be written: header, then `prefix` out of the buffer's own bytes, then a part of `body`.
 package struct OutgoingFrame: Sendable, BitwiseCopyable {
   /// Where the second part of the body comes from.
@@ -31,9 +21,19 @@ package struct OutgoingFrame: Sendable, BitwiseCopyable {
   package let descriptors: Slot
 }
 
-/// The actions of one or more facts. The caller owns it and uses it again, so that a steady state allocates nothing.
-package struct ActionBuffer {
-  package private(set) var actions: [Action] = []
+/// What the shell has to do about one or more facts, before it lets go of the frame that it handed in: send the frames,
+/// tell the log of limits that were met, and then close connections.
+///
+/// The caller owns it and uses it again, so that a steady state allocates nothing.
+package struct ActionBuffer: ~Copyable {
+  /// Frames to append to what goes to their peers, in this order. One for a peer that is not there any more is passed
+  /// over.
+  package private(set) var frames: [OutgoingFrame] = []
+  /// Peers whose connection is to be closed, when what waits for them was written out; the shell then reports them as
+  /// gone.
+  package private(set) var closings: [PeerID] = []
+  /// Limits that somebody has met, for the log.
+  package private(set) var limitsMet: [LimitNotice] = []
   /// Bytes that the bridge wrote itself: names, the daemon's metadata, sentences for people.
   package private(set) var bytes: [UInt8] = []
   package private(set) var bodies: [StoredBody] = []
@@ -42,12 +42,14 @@ package struct ActionBuffer {
 
   package init() {}
 
-  package var isEmpty: Bool { actions.isEmpty }
+  package var isEmpty: Bool { frames.isEmpty && closings.isEmpty && limitsMet.isEmpty }
 
   /// Forgets what was carried out and keeps the memory.
   package mutating func removeAll() {
-    actions.removeAll(keepingCapacity: true)
-    bytes.removeAll(keepingCapacity: true)
+    frames.removeAll(keepingCapacity: true)
+    if !closings.isEmpty { closings.removeAll(keepingCapacity: true) }
+    if !limitsMet.isEmpty { limitsMet.removeAll(keepingCapacity: true) }
+    if !bytes.isEmpty { bytes.removeAll(keepingCapacity: true) }
     if !bodies.isEmpty { bodies.removeAll(keepingCapacity: true) }
     if !descriptors.isEmpty { descriptors.removeAll(keepingCapacity: true) }
   }
@@ -95,7 +97,15 @@ package struct ActionBuffer {
     return Slot(self.descriptors.count - 1)
   }
 
-  mutating func append(_ action: Action) {
-    actions.append(action)
+  mutating func append(_ frame: OutgoingFrame) {
+    frames.append(frame)
+  }
+
+  mutating func close(_ peer: PeerID) {
+    closings.append(peer)
+  }
+
+  mutating func tell(_ notice: LimitNotice) {
+    limitsMet.append(notice)
   }
 }

@@ -11,7 +11,7 @@ extension Bridge {
       return refuse(
         header, to: slot, .shuttingDown, "\(title(frame, slot)): the daemon is shutting down", into: &actions)
     }
-    guard !header.flags.contains(.noReply) || (!header.flags.contains(.open) && header.aux == 0) else {
+    guard !header.flags.has(.noReply) || (!header.flags.has(.open) && header.aux == 0) else {
       return refuse(
         header, to: slot, .invalidArgument, "\(title(frame, slot)): a call without reply has no items", into: &actions)
     }
@@ -41,7 +41,7 @@ extension Bridge {
     let serving =
       header.function == 0
       ? functions.serving(frame.name) : functions.serving(peers[slot].bound[Int(header.function) - 1].function)
-    guard serving != nil || header.flags.contains(.wait) else {
+    guard serving != nil || header.flags.has(.wait) else {
       return refuse(header, to: slot, .notFound, "\(title(frame, slot)): nobody has registered it", into: &actions)
     }
     guard header.function != 0 || functions.find(frame.name) != nil || functions.count < limits.functions else {
@@ -82,7 +82,7 @@ extension Bridge {
   ) -> Problem? {
     let user = peers[slot].user
     let bodyBytes = Int(header.bodyBytes) - Int(header.nameBytes)
-    var isKept = header.flags.contains(.idempotent)
+    var isKept = header.flags.has(.idempotent)
     if let registration {
       isKept = isKept || registrations[registration].isIdempotent
       if registrations[registration].wantsCaller, Int(header.metadataBytes) > Self.roomForMetadata {
@@ -180,7 +180,7 @@ extension Bridge {
     watchLiveness(now: now)
     deadlines.set(call, deadlineMilliseconds: deadline)
     calls.appendToCaller(call, &peers[slot].calls)
-    if !header.flags.contains(.noReply) { requests.insert(caller: slot, request: header.id, call: call) }
+    if !header.flags.has(.noReply) { requests.insert(caller: slot, request: header.id, call: call) }
     outstanding += 1
     statistics.callsAccepted += 1
   }
@@ -267,7 +267,7 @@ extension Bridge {
       deadline = nowMilliseconds + limit
       deadlines.set(call, deadlineMilliseconds: deadline)
     }
-    let isIdempotent = calls[call].flags.contains(.idempotent) || registrations[registration].isIdempotent
+    let isIdempotent = calls[call].flags.has(.idempotent) || registrations[registration].isIdempotent
     var header = FrameHeader(
       kind: .invoke, flags: invokeFlags(calls[call].flags, isIdempotent), encoding: calls[call].encoding,
       id: calls.id(call).rawValue, function: registrations[registration].handle,

@@ -138,7 +138,7 @@ extension Bridge {
     _ call: Slot, _ status: Status, into actions: inout ActionBuffer,
     because reason: (_ name: String, _ limits: Limits) -> String
   ) {
-    if calls[call].flags.contains(.noReply) { return }
+    if calls[call].flags.has(.noReply) { return }
     var result = FrameHeader(kind: .result, status: status, id: calls[call].request)
     result.call = calls.id(call).rawValue
     send(
@@ -174,7 +174,7 @@ extension Bridge {
     } else {
       calls.removeFromCaller(call, &peers[caller].calls)
     }
-    if !calls[call].flags.contains(.noReply) {
+    if !calls[call].flags.has(.noReply) {
       requests.remove(caller: caller, request: calls[call].request)
     }
     closeStream(of: call)

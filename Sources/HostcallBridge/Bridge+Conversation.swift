@@ -10,7 +10,7 @@ extension Bridge {
         FrameHeader(kind: .welcome, status: .version, id: peers[slot].session), to: slot,
         text: "\(ProtocolConstants.version)", into: &actions)
       peers[slot].state = .closing
-      actions.append(.close(peers.id(slot)))
+      actions.close(peers.id(slot))
       return
     }
     var reader = MetadataReader(frame.metadata)

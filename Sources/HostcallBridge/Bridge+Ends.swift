@@ -86,7 +86,7 @@ extension Bridge {
   }
 
   private func isIdempotent(_ call: Slot) -> Bool {
-    calls[call].flags.contains(.idempotent) || registrations[calls[call].registration].isIdempotent
+    calls[call].flags.has(.idempotent) || registrations[calls[call].registration].isIdempotent
   }
 
   /// Keeps metadata and payload of a call whose INVOKE had not wholly left, out of what waited to be written.
@@ -107,7 +107,7 @@ extension Bridge {
   mutating func queueAgain(_ call: Slot, targets: inout [Slot], into actions: inout ActionBuffer) {
     let called = calls[call].called
     let serving = functions.serving(called)
-    guard let queue = serving ?? (calls[call].flags.contains(.wait) ? called : nil) else {
+    guard let queue = serving ?? (calls[call].flags.has(.wait) ? called : nil) else {
       return endLost(call, into: &actions)
     }
     deadlines.set(call, deadlineMilliseconds: calls[call].deadlineMilliseconds)

@@ -72,7 +72,7 @@ extension Bridge {
       if let serving = functions.serving(calls[call].called) {
         move(call, to: serving)
         if !targets.contains(serving) { targets.append(serving) }
-      } else if calls[call].flags.contains(.wait) {
+      } else if calls[call].flags.has(.wait) {
         move(call, to: calls[call].called)
       } else {
         end(call, .notFound, now: now, into: &actions) { name, _ in

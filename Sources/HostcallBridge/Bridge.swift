@@ -338,11 +338,10 @@ package struct Bridge: ~Copyable {
     header.bodyBytes = UInt32(prefixBytes + sourceBytes)
     peers[slot].outputPosition += UInt64(header.frameBytes)
     actions.append(
-      .send(
-        OutgoingFrame(
-          peer: peers.id(slot), header: header, prefixStart: UInt32(prefixStart), prefixBytes: UInt32(prefixBytes),
-          source: source, sourceStart: UInt32(sourceStart), sourceBytes: UInt32(sourceBytes),
-          descriptors: descriptors.map { actions.keep($0) } ?? .none)))
+      OutgoingFrame(
+        peer: peers.id(slot), header: header, prefixStart: UInt32(prefixStart), prefixBytes: UInt32(prefixBytes),
+        source: source, sourceStart: UInt32(sourceStart), sourceBytes: UInt32(sourceBytes),
+        descriptors: descriptors.map { actions.keep($0) } ?? .none))
   }
 
   /// Sends a frame with a sentence for people, or nothing, as its body.
@@ -359,7 +358,7 @@ package struct Bridge: ~Copyable {
   ) {
     if request.kindByte == FrameKind.call.rawValue {
       statistics.callsRefused += 1
-      if request.flags.contains(.noReply) { return }
+      if request.flags.has(.noReply) { return }
     }
     send(FrameHeader(kind: .result, status: status, id: request.id), to: slot, text: reason, into: &actions)
   }
@@ -375,14 +374,14 @@ package struct Bridge: ~Copyable {
 
   /// Somebody has met a limit: the log is to say so.
   mutating func notify(_ limit: StaticString, _ value: Int, slot: Slot, into actions: inout ActionBuffer) {
-    actions.append(.limitMet(LimitNotice(identity: peers[slot].identity, limit: "\(limit)", value: value)))
+    actions.tell(LimitNotice(identity: peers[slot].identity, limit: "\(limit)", value: value))
   }
 
   /// Tells a peer why it must go and has it closed.
   mutating func close(_ slot: Slot, _ status: Status, _ reason: String, into actions: inout ActionBuffer) {
     send(FrameHeader(kind: .goaway, status: status), to: slot, text: reason, into: &actions)
     peers[slot].state = .closing
-    actions.append(.close(peers.id(slot)))
+    actions.close(peers.id(slot))
   }
 
   mutating func violate(_ slot: Slot, _ reason: String, into actions: inout ActionBuffer) {

@@ -33,7 +33,7 @@ enum CallState: UInt8, BitwiseCopyable {
 struct CallRecord: BitwiseCopyable {
   var turn: UInt64 = 0
   var state = CallState.free
-  var flags: FrameFlags = []
+  var flags = FrameFlags.none
   var encoding = PayloadEncoding.raw
   /// Whether its worker ended it; only then a further COMPLETE is a DUPLICATE.
   var wasCompleted = false

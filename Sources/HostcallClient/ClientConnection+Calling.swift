@@ -91,7 +91,7 @@ extension ClientConnection {
       header, name: call.function, metadata: call.parameters.metadata, payload: call.payload,
       descriptors: call.descriptors)
     call.descriptors = .none
-    if call.parameters.flags.contains(.noReply) {
+    if call.parameters.flags.has(.noReply) {
       call.end(.success(HostcallResponse(payload: [])))
     } else {
       call.state = .sent(requestID: id)

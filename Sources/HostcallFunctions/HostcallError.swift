@@ -92,7 +92,7 @@ extension HostcallError {
     let header = result.header
     let payload = Array(result.payload)
     self.init(
-      .status(header.status), origin: header.flags.contains(.fromWorker) ? .worker : .daemon, function: function,
+      .status(header.status), origin: header.flags.has(.fromWorker) ? .worker : .daemon, function: function,
       correlationID: header.call == 0 ? nil : header.call,
       message: PayloadText.text(payload[...], encoding: header.encoding), payload: payload, encoding: header.encoding,
       metadata: Metadata(of: result))

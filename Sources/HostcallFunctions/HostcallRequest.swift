@@ -60,7 +60,7 @@ public struct HostcallRequest: Sendable {
     metadata = Metadata(of: invoke)
     correlationID = header.id
     deadline = .now + .milliseconds(Int64(header.timeoutMilliseconds))
-    isIdempotent = header.flags.contains(.idempotent)
+    isIdempotent = header.flags.has(.idempotent)
     self.descriptors = descriptors
     arguments = HostcallArguments(items: streams.arguments ?? .none, port: port)
     results = HostcallResults(

@@ -26,12 +26,14 @@ actor ServerCore {
   nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
   let configuration: HostcallServer.Configuration
-  var bridge: Bridge
+  // What each frame passes through is not checked for overlapping accesses, which costs as much as the rest: it belongs
+  // to the loop thread, and while one of these is changed nothing of this actor is entered again.
+  @exclusivity(unchecked) var bridge: Bridge
   var phase = Phase.idle
-  private var actions = ActionBuffer()
+  @exclusivity(unchecked) private var actions = ActionBuffer()
   /// Connections by the place of their peer in the bridge.
-  private var connections: [Connection?] = []
-  private var dirty: [Connection] = []
+  @exclusivity(unchecked) private var connections: [Connection?] = []
+  @exclusivity(unchecked) private var dirty: [Connection] = []
   /// Frames for peers in this process, which are handled when the bridge's actions are carried out.
   private var localFrames: [LocalFrame] = []
   private var closing: [PeerID] = []
@@ -350,13 +352,9 @@ actor ServerCore {
   /// Carries out what the bridge has asked for. `incoming` is the body of the frame that was handed in.
   private func perform(incoming: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)) {
     if actions.isEmpty { return }
-    for action in actions.actions {
-      switch action {
-      case .send(let frame): deliver(frame, incoming: incoming)
-      case .close(let peer): closing.append(peer)
-      case .limitMet(let notice): report(notice)
-      }
-    }
+    for index in actions.frames.indices { deliver(actions.frames[index], incoming: incoming) }
+    for notice in actions.limitsMet { report(notice) }
+    closing += actions.closings
     actions.removeAll()
   }
 

@@ -2,37 +2,40 @@
 package struct FrameFlags: OptionSet, Sendable, BitwiseCopyable {
   package let rawValue: UInt8
 
-  @inlinable
+  @inlinable @inline(__always)
   package init(rawValue: UInt8) {
     self.rawValue = rawValue
   }
 
+  /// None of them; `[]` would be put together at run time.
+  @inlinable @inline(__always)
+  package static var none: FrameFlags { FrameFlags(rawValue: 0) }
   /// CALL, INVOKE: argument items follow.
-  @inlinable
+  @inlinable @inline(__always)
   package static var open: FrameFlags { FrameFlags(rawValue: 0x01) }
   /// ITEM from the caller, and as passed to the worker: the last argument.
-  @inlinable
+  @inlinable @inline(__always)
   package static var last: FrameFlags { FrameFlags(rawValue: 0x02) }
   /// CALL: there is no RESULT, whatever happens.
-  @inlinable
+  @inlinable @inline(__always)
   package static var noReply: FrameFlags { FrameFlags(rawValue: 0x04) }
   /// CALL, INVOKE: the call may be sent to a worker again.
-  @inlinable
+  @inlinable @inline(__always)
   package static var idempotent: FrameFlags { FrameFlags(rawValue: 0x08) }
   /// File descriptors come with this frame.
-  @inlinable
+  @inlinable @inline(__always)
   package static var descriptors: FrameFlags { FrameFlags(rawValue: 0x10) }
   /// CALL: wait for a worker where there is none.
-  @inlinable
+  @inlinable @inline(__always)
   package static var wait: FrameFlags { FrameFlags(rawValue: 0x20) }
   /// RESULT: the worker chose the status.
-  @inlinable
+  @inlinable @inline(__always)
   package static var fromWorker: FrameFlags { FrameFlags(rawValue: 0x40) }
 }
 
 extension FrameFlags {
   /// Whether the one flag is set; a single bit test, where `contains` goes through the protocol of sets.
-  @inlinable
+  @inlinable @inline(__always)
   package func has(_ flag: FrameFlags) -> Bool {
     rawValue & flag.rawValue != 0
   }

@@ -38,7 +38,7 @@ package struct FrameHeader: Sendable, BitwiseCopyable, Equatable {
   /// A header without a body, for what is left out 0.
   @inlinable
   package init(
-    kind: FrameKind, flags: FrameFlags = [], encoding: PayloadEncoding = .raw, status: Status = .ok, id: UInt64 = 0,
+    kind: FrameKind, flags: FrameFlags = .none, encoding: PayloadEncoding = .raw, status: Status = .ok, id: UInt64 = 0,
     function: UInt32 = 0, timeoutMilliseconds: UInt32 = 0, aux: UInt32 = 0
   ) {
     self.bodyBytes = 0

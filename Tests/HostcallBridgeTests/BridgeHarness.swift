@@ -146,18 +146,15 @@ final class BridgeHarness {
   // MARK: Actions
 
   private func perform(incoming: UnsafeRawBufferPointer) {
-    for action in actions.actions {
-      switch action {
-      case .send(let frame):
-        guard let peer = peers[frame.peer] else { continue }
-        actions.withParts(of: frame, incoming: incoming) { prefix, rest in
-          let received = peer.append(frame.header, prefix, rest)
-          sent.append(SentFrame(peer: peer.id, frame: received, end: peer.stream.count))
-        }
-      case .close(let id): peers[id]?.isClosed = true
-      case .limitMet(let notice): notices.append(notice)
+    for frame in actions.frames {
+      guard let peer = peers[frame.peer] else { continue }
+      actions.withParts(of: frame, incoming: incoming) { prefix, rest in
+        let received = peer.append(frame.header, prefix, rest)
+        sent.append(SentFrame(peer: peer.id, frame: received, end: peer.stream.count))
       }
     }
+    for peer in actions.closings { peers[peer]?.isClosed = true }
+    notices += actions.limitsMet
     actions.removeAll()
   }
 }

@@ -156,16 +156,11 @@ private struct BridgeRun: ~Copyable {
 
   /// Looks at what is to be done, and reports peers that are to be closed as gone.
   private mutating func perform() {
-    var closed: [PeerID] = []
-    for action in actions.actions {
-      switch action {
-      case .send(let frame):
-        sent[frame.peer, default: 0] += UInt64(frame.header.frameBytes)
-        if frame.header.kind == .invoke { calls.append(frame.header.id) }
-        if calls.count > 64 { calls.removeFirst(32) }
-      case .close(let peer): closed.append(peer)
-      case .limitMet: break
-      }
+    let closed = actions.closings
+    for frame in actions.frames {
+      sent[frame.peer, default: 0] += UInt64(frame.header.frameBytes)
+      if frame.header.kind == .invoke { calls.append(frame.header.id) }
+      if calls.count > 64 { calls.removeFirst(32) }
     }
     actions.removeAll()
     for peer in closed where peers.contains(peer) { leave(peer, sentBytes: 0) }
