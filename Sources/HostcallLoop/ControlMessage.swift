@@ -21,6 +21,8 @@ package enum ControlMessage {
     withUnsafeTemporaryAllocation(
       byteCount: byteCount(forDescriptors: numbers.count), alignment: MemoryLayout<cmsghdr>.alignment
     ) { control in
+      // An odd number of descriptors leaves a gap at the end, which the kernel reads as well.
+      control.initializeMemory(as: UInt8.self, repeating: 0)
       var header = cmsghdr()
       header.cmsg_len = headerByteCount + numbers.count * numberByteCount
       header.cmsg_level = SOL_SOCKET
