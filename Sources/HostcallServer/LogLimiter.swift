@@ -5,7 +5,8 @@
 struct LogLimiter {
   /// What lines are the same: a user, and what it is about, such as a limit's name.
   struct Key: Hashable {
-    let userID: UInt32
+    /// Nil where it is not known who it was.
+    let userID: UInt32?
     let what: String
   }
 

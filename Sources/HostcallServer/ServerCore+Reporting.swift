@@ -9,17 +9,22 @@ extension ServerCore {
 
   /// The same for what a user can cause as often as it likes: only once in a while for each user and `what`.
   ///
-  /// - Parameter what: what is the same about such lines, such as the name of a limit; nil for the message.
+  /// - Parameters:
+  ///   - userID, processID: who has caused it; nil where that is not known.
+  ///   - what: what is the same about such lines, such as the name of a limit; nil for the message.
   func reportSeldom(
-    _ level: ServerEvent.Level, _ message: String, userID: UInt32, processID: Int32, about what: String? = nil,
-    _ fields: [(key: String, value: String)] = []
+    _ level: ServerEvent.Level, _ message: String, userID: UInt32? = nil, processID: Int32? = nil,
+    about what: String? = nil, _ fields: [(key: String, value: String)] = []
   ) {
     let key = LogLimiter.Key(userID: userID, what: what ?? message)
     guard let suppressed = logLimiter.admit(key, nowMilliseconds: loop.nowNanoseconds() / 1_000_000) else {
       return armLogTimer()
     }
-    let before = suppressed == 0 ? [] : [("suppressed", "\(suppressed)")]
-    report(level, message, [("uid", "\(userID)"), ("pid", "\(processID)")] + fields + before)
+    var fields = fields
+    if let processID { fields.insert(("pid", "\(processID)"), at: 0) }
+    if let userID { fields.insert(("uid", "\(userID)"), at: 0) }
+    if suppressed > 0 { fields.append(("suppressed", "\(suppressed)")) }
+    report(level, message, fields)
   }
 
   /// Somebody has met a limit.
@@ -55,9 +60,14 @@ extension ServerCore {
       report(
         .warning, "log lines suppressed",
         [
-          ("uid", key.map { "\($0.userID)" } ?? "several"), ("about", key?.what ?? "several"),
+          ("uid", Self.userText(of: key)), ("about", key?.what ?? "several"),
           ("suppressed", "\(suppressed.lines)"),
         ])
     }
+  }
+
+  private static func userText(of key: LogLimiter.Key?) -> String {
+    guard let key else { return "several" }
+    return key.userID.map { "\($0)" } ?? "unknown"
   }
 }

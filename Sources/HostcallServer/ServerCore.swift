@@ -115,7 +115,7 @@ actor ServerCore {
           loop, descriptor: descriptor,
           onAccept: { [unowned self] descriptor in assumeIsolated { $0.accept(descriptor) } },
           onFailure: { [unowned self] error in
-            assumeIsolated { $0.report(.warning, "cannot accept connections", [("error", error.description)]) }
+            assumeIsolated { $0.reportSeldom(.warning, "cannot accept connections", [("error", error.description)]) }
           })
       } catch {
         close(descriptor)
