@@ -98,6 +98,9 @@ let package = Package(
       path: "Tests/HostcallFuzzing", swiftSettings: settings),
     .testTarget(
       name: "HostcallFuzzingTests", dependencies: ["HostcallFuzzing", "HostcallTestSupport"], swiftSettings: settings),
+    .executableTarget(
+      name: "hostcall-corpus", dependencies: ["HostcallFuzzing", "HostcallTestSupport"],
+      path: "Tests/HostcallCorpusCommand", swiftSettings: settings),
     .testTarget(
       name: "HostcallServerTests",
       dependencies: ["HostcallClient", "HostcallServer", "HostcallTestSupport", "HostcallWire"],
