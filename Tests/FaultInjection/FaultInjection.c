@@ -4,6 +4,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -99,7 +100,8 @@ __attribute__((constructor)) static void read_plan(void)
         }
         free(copy);
     }
-    unsetenv("LD_PRELOAD");
+    // Under valgrind this may be the program that starts it, which has to pass it on.
+    if (getenv("HOSTCALL_VALGRIND") == NULL) unsetenv("LD_PRELOAD");
 }
 
 __attribute__((destructor)) static void write_report(void)
@@ -239,4 +241,12 @@ int epoll_pwait(int descriptor, struct epoll_event *events, int most, int timeou
 {
     REAL(epoll_pwait);
     return wait_is_interrupted() ? -1 : real(descriptor, events, most, timeout, mask);
+}
+
+// No fault: valgrind 3.19 writes to the mask that it is given, and libdispatch's cannot be written to.
+int sigsuspend(const sigset_t *mask)
+{
+    REAL(sigsuspend);
+    sigset_t copy = *mask;
+    return real(&copy);
 }

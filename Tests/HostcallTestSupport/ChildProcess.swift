@@ -46,10 +46,12 @@ package final class ChildProcess {
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output, O_WRONLY | O_CREAT | O_APPEND, 0o600)
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, errors, O_WRONLY | O_CREAT | O_APPEND, 0o600)
     let path = program.hasPrefix("/") ? program : "\(Self.productsFolder)/\(program)"
+    let command = Valgrind.command(for: program, arguments) + [path]
+    let environment = Valgrind.environment(for: program, environment)
     var process: pid_t = 0
-    let code = Self.withStrings([path] + arguments) { arguments in
+    let code = Self.withStrings(command + arguments) { arguments in
       Self.withStrings(Self.environment(environment)) { environment in
-        posix_spawn(&process, path, &actions, nil, arguments, environment)
+        posix_spawnp(&process, command[0], &actions, nil, arguments, environment)
       }
     }
     guard code == 0 else { throw Failure(description: "cannot start \(path): \(String(cString: strerror(code)))") }
@@ -90,6 +92,7 @@ package final class ChildProcess {
     repeat { reaped = waitpid(processID, &status, options) } while reaped < 0 && errno == EINTR
     guard reaped == processID else { return }
     ending = status & 0x7f == 0 ? (status >> 8) & 0xff : 128 + (status & 0x7f)
+    if ending == Valgrind.foundStatus { fatalError("valgrind has found something:\n\(standardError())") }
   }
 
   private static func environment(_ added: [String: String]) -> [String] {

@@ -9,6 +9,9 @@ package struct FaultPlan: Sendable {
   /// Faults that end the connection which meets them.
   package static let ending = ["recv-econnreset", "send-econnreset"]
 
+  /// What is preloaded into the program, see `FaultInjection.h`.
+  static let library = "\(ChildProcess.productsFolder)/libHostcallFaults.so"
+
   package var seed: UInt64
   /// How many of ten thousand calls meet each fault.
   package var rates: [String: Int]
@@ -22,7 +25,7 @@ package struct FaultPlan: Sendable {
   package func environment(report: String? = nil) -> [String: String] {
     let plan = ["seed=\(seed)"] + rates.sorted { $0.key < $1.key }.map { "\($0.key)=\($0.value)" }
     var environment = [
-      "LD_PRELOAD": "\(ChildProcess.productsFolder)/libHostcallFaults.so",
+      "LD_PRELOAD": Self.library,
       "HOSTCALL_FAULTS": plan.joined(separator: ","),
     ]
     if let report { environment["HOSTCALL_FAULTS_REPORT"] = report }

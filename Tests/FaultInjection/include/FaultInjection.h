@@ -16,4 +16,4 @@
 // send-etoomanyrefs comes only where descriptors are sent.
 //
 // HOSTCALL_FAULTS_REPORT names a file that the program writes at its end: a line with name and count for each fault.
-// Programs that the program starts are left alone.
+// Programs that the program starts are left alone, but for HOSTCALL_VALGRIND: see Valgrind.swift.
