@@ -12,12 +12,14 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/uio.h>
+#include <time.h>
 
-enum system_call { RECEIVE, SEND, ACCEPT, WAIT };
+enum system_call { RECEIVE, SEND, ACCEPT, WAIT, CLOCK };
 
 // What a fault is beside an errno value.
-enum { SHORT = -1 };
+enum { SHORT = -1, JUMP = -2 };
 
 struct fault {
     const char *name;
@@ -48,6 +50,7 @@ static struct fault faults[] = {
     {"accept-enobufs", ACCEPT, ENOBUFS, 0, 0},
     {"accept-enomem", ACCEPT, ENOMEM, 0, 0},
     {"wait-eintr", WAIT, EINTR, 0, 0},
+    {"clock-jump", CLOCK, JUMP, 0, 0},
 };
 
 enum { FAULT_COUNT = sizeof faults / sizeof faults[0], RATE_UNIT = 10000, MAXIMUM_PIECES = 64 };
@@ -241,6 +244,41 @@ int epoll_pwait(int descriptor, struct epoll_event *events, int most, int timeou
 {
     REAL(epoll_pwait);
     return wait_is_interrupted() ? -1 : real(descriptor, events, most, timeout, mask);
+}
+
+// Some second of the years from 1970 to 2106, where somebody has just set the clock to it.
+static int jumps(time_t *seconds)
+{
+    struct fault *fault = draw(CLOCK);
+    if (fault == NULL) return 0;
+    atomic_fetch_add(&fault->count, 1);
+    *seconds = (time_t)(next_random() >> 32);
+    return 1;
+}
+
+int clock_gettime(clockid_t clock, struct timespec *time)
+{
+    REAL(clock_gettime);
+    int outcome = real(clock, time);
+    if (outcome == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE)) jumps(&time->tv_sec);
+    return outcome;
+}
+
+int gettimeofday(struct timeval *time, void *zone)
+{
+    REAL(gettimeofday);
+    int outcome = real(time, zone);
+    if (outcome == 0) jumps(&time->tv_sec);
+    return outcome;
+}
+
+time_t time(time_t *result)
+{
+    REAL(time);
+    time_t seconds = real(NULL);
+    jumps(&seconds);
+    if (result != NULL) *result = seconds;
+    return seconds;
 }
 
 // No fault: valgrind 3.19 writes to the mask that it is given, and libdispatch's cannot be written to.

@@ -33,6 +33,28 @@ struct FaultTests {
     #expect(daemon.faultCounts()[fault] ?? 0 > 0)
   }
 
+  @Test func aClockThatIsSetChangesNoDeadline() throws {
+    let jumps = FaultPlan(seed: 3, rates: ["clock-jump": 10_000])
+    let daemon = try DaemonProcess(faults: jumps)
+    try exchange(daemon, calls: 10)
+    let worker = try RawPeer(daemon.socketPath)
+    try worker.register("hang")
+    let caller = try RawPeer(daemon.socketPath)
+    let start = MonotonicTime.nanoseconds()
+    try caller.call("hang", request: 1, timeoutMilliseconds: 300)
+    #expect(try caller.expect(.result).header.status == .timeout)
+    let milliseconds = (MonotonicTime.nanoseconds() - start) / 1_000_000
+    #expect(milliseconds >= 300 && milliseconds < 15_000)
+    #expect(daemon.stop() == 0)
+    // The clock does jump for whoever asks it for the time of day.
+    let years = try (1...8).map { _ in
+      try daemon.run(
+        "/bin/date", ["+%Y"], environment: FaultPlan(seed: .random(in: 0 ... .max), rates: jumps.rates).environment()
+      ).text
+    }
+    #expect(Set(years).count > 1)
+  }
+
   @Test func theCommandLineGetsByWithFaultsThatPass() throws {
     let daemon = try DaemonProcess()
     let rates = Dictionary(uniqueKeysWithValues: FaultPlan.passing.map { ($0, 1_500) })

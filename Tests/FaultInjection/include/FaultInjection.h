@@ -10,6 +10,7 @@
 //   send-eintr send-eagain send-enobufs send-enomem send-etoomanyrefs send-econnreset send-short   of sendmsg
 //   accept-eintr accept-eagain accept-econnaborted accept-emfile accept-enfile accept-enobufs accept-enomem  of accept4
 //   wait-eintr                                                                        of epoll_wait and epoll_pwait
+//   clock-jump                    of clock_gettime for the time of day, gettimeofday and time: somebody has set the clock
 //
 // A connection that is reset is really over: the peer sees its end. A short receive or send moves at least one byte, and
 // control data stays with the byte that it belongs to. EAGAIN comes only where the call would not wait.
