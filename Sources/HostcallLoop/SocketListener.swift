@@ -10,7 +10,7 @@ import Glibc
 /// Thread: the loop thread.
 package final class SocketListener: LoopHandle {
   /// How many connections are accepted before others on the loop have their turn.
-  package static let maximumAcceptsPerTurn = 4
+  package static let maximumAcceptsPerTurn = 2
   /// How long a listener that could not accept waits before it tries again.
   package static let retryMilliseconds: UInt64 = 100
 

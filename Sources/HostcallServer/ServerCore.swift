@@ -41,6 +41,8 @@ actor ServerCore {
   /// What has been read is taken apart before the next read, so one buffer serves all connections.
   private let readBuffer = ReadBuffer()
   private var modest = TurnShare.Modest()
+  /// Whether in this turn somebody had more to say than its share, or somebody connected, who is seldom alone.
+  private var mayKeepOthersWaiting = false
   private var place: SocketPlace?
   private var listener: SocketListener?
   private var wakeTimer: LoopTimer?
@@ -150,6 +152,7 @@ actor ServerCore {
   // MARK: Connections
 
   private func accept(_ descriptor: Int32) {
+    mayKeepOthersWaiting = true
     do throws(LoopError) {
       let stream = try SocketStream(loop, descriptor: descriptor)
       do throws(LoopError) {
@@ -212,6 +215,7 @@ actor ServerCore {
     case .bytes(let count):
       take(UnsafeRawBufferPointer(rebasing: readBuffer.bytes[..<count]), from: connection, now: now)
       connection.share.took(count, of: peer, from: now, to: loop.nowNanoseconds(), &modest)
+      if count == most, most < TurnShare.mostBytes { mayKeepOthersWaiting = true }
     case .wouldBlock: break
     case .endOfStream: lose(connection)
     case .failed(let code):
@@ -275,10 +279,19 @@ actor ServerCore {
       if !connection.isClosed { flush(connection) }
       if dirty.isEmpty { settle() }
     }
+    letModestPeersRun()
     armTimer()
     shrinkAfterBurst()
     if phase == .leaving, bridge.isDrained { linger() }
     if phase == .lingering, !connections.contains(where: { $0?.stream.output.queuedBytes ?? 0 > 0 }) { end() }
+  }
+
+  /// Lets whoever was woken run before this thread goes on with what one peer has a lot of: they may wait for the very
+  /// processor that it runs on, for as long as the scheduler lets it go on, which can be milliseconds.
+  private func letModestPeersRun() {
+    guard mayKeepOthersWaiting else { return }
+    mayKeepOthersWaiting = false
+    sched_yield()
   }
 
   private func flush(_ connection: Connection) {

@@ -9,7 +9,7 @@ struct TurnShare {
   /// Bytes of the largest piece.
   static let mostBytes = 262_144
   /// Bytes of the smallest piece.
-  static let fewestBytes = 2_048
+  static let fewestBytes = 1_024
   /// Bytes of the largest piece where somebody else wants only little: what is read is also to be written.
   static let mostBytesBesideOthers = 32_768
   /// How long what is read may keep the loop then, in nanoseconds.

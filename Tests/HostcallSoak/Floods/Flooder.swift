@@ -10,6 +10,8 @@ package struct Flooder {
   /// Who it becomes where it is root: somebody without rights, and for the flood of limits another one, whose limits are
   /// low.
   static func userID(_ kind: FloodKind) -> uid_t { kind == .limits ? 65_533 : 65_534 }
+  /// SCHED_IDLE of sched(7), which the C library declares only as an extension: runs where nobody else wants to.
+  private static let idlePolicy: CInt = 5
   /// How long it waits between two things that it asks for while the flood stands, in microseconds.
   private static let pause: useconds_t = 1_000
 
@@ -25,7 +27,8 @@ package struct Flooder {
 
   package func run() throws -> Never {
     signal(SIGPIPE, SIG_IGN)
-    _ = nice(10)
+    var priority = sched_param()
+    sched_setscheduler(0, Self.idlePolicy, &priority)
     Bystander.raiseDescriptorLimit()
     let user = Self.userID(kind)
     if getuid() == 0, setgid(user) != 0 || setuid(user) != 0 {
