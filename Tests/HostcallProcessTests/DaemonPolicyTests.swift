@@ -37,6 +37,8 @@ struct DaemonPolicyTests {
 
   /// Writes another configuration, and waits for a line of the log that was not there before.
   private func reload(_ daemon: DaemonProcess, _ text: String, until line: String) throws -> String {
+    // Its log is written by a thread of its own, perhaps after it has answered.
+    try eventually("it has said that it listens") { daemon.standardError().contains("listening") }
     let before = daemon.standardError().count
     Files.write(text.utf8, to: daemon.configurationFile)
     kill(daemon.processID, SIGHUP)
