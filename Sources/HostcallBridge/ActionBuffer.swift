@@ -1,52 +1,79 @@
-package import HostcallWire
+public import HostcallWire
 
 /// A frame to be written: header, then `prefix` out of the buffer's own bytes, then a part of `body`.
-package struct OutgoingFrame: Sendable, BitwiseCopyable {
+public struct OutgoingFrame: Sendable, BitwiseCopyable {
   /// Where the second part of the body comes from.
-  package enum Source: Sendable, BitwiseCopyable {
+  public enum Source: Sendable, BitwiseCopyable {
     /// The body of the frame that the shell has just handed in.
     case incoming
     /// A body that the bridge had kept, by its place in ``ActionBuffer/bodies``.
     case stored(Slot)
   }
 
-  package let peer: PeerID
-  package let header: FrameHeader
-  package let prefixStart: UInt32
-  package let prefixBytes: UInt32
-  package let source: Source
-  package let sourceStart: UInt32
-  package let sourceBytes: UInt32
+  public let peer: PeerID
+  public let header: FrameHeader
+  public let prefixStart: UInt32
+  public let prefixBytes: UInt32
+  public let source: Source
+  public let sourceStart: UInt32
+  public let sourceBytes: UInt32
   /// The place of what goes with it in ``ActionBuffer/descriptors``; none where nothing does.
-  package let descriptors: Slot
+  public let descriptors: Slot
 }
 
 /// What the shell has to do about one or more facts, before it lets go of the frame that it handed in: send the frames,
 /// tell the log of limits that were met, and then close connections.
 ///
 /// The caller owns it and uses it again, so that a steady state allocates nothing.
-package struct ActionBuffer: ~Copyable {
-  /// Frames to append to what goes to their peers, in this order. One for a peer that is not there any more is passed
-  /// over.
-  package private(set) var frames: [OutgoingFrame] = []
+///
+/// Unsafe pointers' rule: there is room for `frameCapacity` frames at `frameStart`, and the first `frameCount` are there.
+public struct ActionBuffer: ~Copyable {
+  // Not an Array, which looks each time it is emptied who else has it.
+  @usableFromInline var frameStart: UnsafeMutablePointer<OutgoingFrame>
+  private var frameCapacity = 16
+  @usableFromInline var frameCount = 0
   /// Peers whose connection is to be closed, when what waits for them was written out; the shell then reports them as
   /// gone.
   package private(set) var closings: [PeerID] = []
   /// Limits that somebody has met, for the log.
   package private(set) var limitsMet: [LimitNotice] = []
   /// Bytes that the bridge wrote itself: names, the daemon's metadata, sentences for people.
-  package private(set) var bytes: [UInt8] = []
-  package private(set) var bodies: [StoredBody] = []
+  @usableFromInline package private(set) var bytes: [UInt8] = []
+  @usableFromInline package private(set) var bodies: [StoredBody] = []
   /// Open files that go with frames.
   package private(set) var descriptors: [any FrameDescriptors] = []
 
-  package init() {}
+  /// Whether there is anything besides frames without bytes of the bridge's own, which is rare.
+  @usableFromInline var hasMore = false
 
-  package var isEmpty: Bool { frames.isEmpty && closings.isEmpty && limitsMet.isEmpty }
+  package init() {
+    frameStart = .allocate(capacity: frameCapacity)
+  }
+
+  deinit {
+    frameStart.deallocate()
+  }
+
+  /// Frames to append to what goes to their peers, in this order, until this buffer is changed. One for a peer that is not
+  /// there any more is passed over.
+  @inlinable
+  public var frames: UnsafeBufferPointer<OutgoingFrame> {
+    UnsafeBufferPointer(start: frameStart, count: frameCount)
+  }
+
+  @inlinable
+  public var isEmpty: Bool { frameCount == 0 && !hasMore }
 
   /// Forgets what was carried out and keeps the memory.
-  package mutating func removeAll() {
-    frames.removeAll(keepingCapacity: true)
+  @inlinable
+  public mutating func removeAll() {
+    frameCount = 0
+    if hasMore { removeTheRest() }
+  }
+
+  @usableFromInline
+  mutating func removeTheRest() {
+    hasMore = false
     if !closings.isEmpty { closings.removeAll(keepingCapacity: true) }
     if !limitsMet.isEmpty { limitsMet.removeAll(keepingCapacity: true) }
     if !bytes.isEmpty { bytes.removeAll(keepingCapacity: true) }
@@ -55,7 +82,8 @@ package struct ActionBuffer: ~Copyable {
   }
 
   /// The bytes of a frame as the shell writes them; `incoming` is the body of the frame that was handed in.
-  package func withParts(
+  @inlinable @inline(__always)
+  public func withParts(
     of frame: OutgoingFrame, incoming: UnsafeRawBufferPointer,
     _ use: (_ prefix: UnsafeRawBufferPointer, _ rest: UnsafeRawBufferPointer) -> Void
   ) {
@@ -76,36 +104,53 @@ package struct ActionBuffer: ~Copyable {
   var end: Int { bytes.count }
 
   mutating func write(_ text: String) {
+    hasMore = true
     bytes.append(contentsOf: text.utf8)
   }
 
   mutating func write(_ name: [UInt8]) {
+    hasMore = true
     bytes.append(contentsOf: name)
   }
 
   mutating func writeMetadata(_ key: String, _ value: String) {
+    hasMore = true
     Metadata.encode(key: key, value: value, into: &bytes)
   }
 
   mutating func keep(_ body: StoredBody) -> Slot {
+    hasMore = true
     bodies.append(body)
     return Slot(bodies.count - 1)
   }
 
   mutating func keep(_ descriptors: any FrameDescriptors) -> Slot {
+    hasMore = true
     self.descriptors.append(descriptors)
     return Slot(self.descriptors.count - 1)
   }
 
   mutating func append(_ frame: OutgoingFrame) {
-    frames.append(frame)
+    if frameCount == frameCapacity { growFrames() }
+    (frameStart + frameCount).initialize(to: frame)
+    frameCount += 1
+  }
+
+  private mutating func growFrames() {
+    let larger = UnsafeMutablePointer<OutgoingFrame>.allocate(capacity: frameCapacity * 2)
+    larger.moveInitialize(from: frameStart, count: frameCount)
+    frameStart.deallocate()
+    frameStart = larger
+    frameCapacity *= 2
   }
 
   mutating func close(_ peer: PeerID) {
+    hasMore = true
     closings.append(peer)
   }
 
   mutating func tell(_ notice: LimitNotice) {
+    hasMore = true
     limitsMet.append(notice)
   }
 }

@@ -77,7 +77,9 @@ extension Bridge {
   }
 
   /// What keeps a call from being accepted, beyond what was checked before its function was known.
-  private func problem(
+  ///
+  /// It changes nothing: to call what cannot change it, the compiler copies the whole bridge.
+  private mutating func problem(
     with header: FrameHeader, from slot: Slot, queue: Slot, registration: Slot?
   ) -> Problem? {
     let user = peers[slot].user
@@ -163,18 +165,22 @@ extension Bridge {
     let asked = header.timeoutMilliseconds == 0 ? limits.defaultTimeoutMilliseconds : Int(header.timeoutMilliseconds)
     let timeout = UInt32(min(asked, limits.timeoutMilliseconds))
     let deadline = Self.milliseconds(now) + UInt64(timeout)
-    calls[call].flags = header.flags
-    calls[call].encoding = header.encoding
-    calls[call].metadataBytes = header.metadataBytes
-    calls[call].bodyBytes = header.bodyBytes - UInt32(header.nameBytes)
-    calls[call].caller = peers.id(slot)
-    calls[call].user = peers[slot].user
-    users[calls[call].user].callsInFlight += 1
-    calls[call].request = header.id
-    calls[call].called = called
-    calls[call].timeoutMilliseconds = timeout
-    calls[call].deadlineMilliseconds = deadline
-    calls[call].acceptedNanoseconds = now
+    let caller = peers.id(slot)
+    let user = peers[slot].user
+    calls.change(call) { record in
+      record.flags = header.flags
+      record.encoding = header.encoding
+      record.metadataBytes = header.metadataBytes
+      record.bodyBytes = header.bodyBytes - UInt32(header.nameBytes)
+      record.caller = caller
+      record.user = user
+      record.request = header.id
+      record.called = called
+      record.timeoutMilliseconds = timeout
+      record.deadlineMilliseconds = deadline
+      record.acceptedNanoseconds = now
+    }
+    users[user].callsInFlight += 1
     openStream(of: call, credit: header.aux)
     peers[slot].hasCalled = true
     watchLiveness(now: now)
@@ -233,6 +239,7 @@ extension Bridge {
     return functions[function].registrations[best.index]
   }
 
+  @inline(__always)
   private func canTake(_ registration: Slot) -> Bool {
     let worker = registrations[registration].worker.slot
     return registrations[registration].places < registrations[registration].concurrency
@@ -242,6 +249,7 @@ extension Bridge {
 
   /// Whether as much as a peer may leave unread has been sent to it since the shell last said what had left: then the
   /// shell has its turn before more is dispatched, however much waits.
+  @inline(__always)
   func isFull(_ peer: Slot) -> Bool {
     if peers[peer].isLocal { return false }
     let limit = users[peers[peer].user].limits.outputBytesPerConnection
@@ -292,14 +300,19 @@ extension Bridge {
         header, to: worker, prefixStart: start, sourceStart: incomingStart, sourceBytes: bodyBytes,
         descriptors: incomingDescriptors, into: &actions)
     }
-    if calls[call].attempts > 0 { statistics.callsSentAgain += 1 }
-    calls[call].state = .running
-    calls[call].attempts += 1
-    calls[call].worker = registrations[registration].worker
-    calls[call].registration = registration
-    calls[call].dispatchedNanoseconds = now
-    calls[call].invokeEnd = peers[worker].outputPosition
-    calls[call].invokeBytes = UInt32(FrameHeader.byteCount + actions.end - start + bodyBytes)
+    let workerID = registrations[registration].worker
+    let invokeEnd = peers[worker].outputPosition
+    let invokeBytes = UInt32(FrameHeader.byteCount + actions.end - start + bodyBytes)
+    calls.change(call) { record in
+      record.state = .running
+      record.attempts += 1
+      record.worker = workerID
+      record.registration = registration
+      record.dispatchedNanoseconds = now
+      record.invokeEnd = invokeEnd
+      record.invokeBytes = invokeBytes
+    }
+    if calls[call].attempts > 1 { statistics.callsSentAgain += 1 }
     calls.appendPlace(call, to: &peers[worker].work)
     registrations[registration].places += 1
     users[peers[worker].user].runningCalls += 1

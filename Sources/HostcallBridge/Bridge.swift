@@ -314,8 +314,13 @@ package struct Bridge: ~Copyable {
     return wake == .max ? nil : wake
   }
 
+  /// Who waits longest to say HELLO; those before it that have said it, or that are gone, are forgotten.
   private mutating func firstAwaitingHello() -> (peer: PeerID, milliseconds: UInt64)? {
-    return hellos.first { peers.has($0) && peers[$0.slot].state == .awaitingHello }
+    while let first = hellos.first {
+      if peers.has(first.peer), peers[first.peer.slot].state == .awaitingHello { return first }
+      hellos.removeFirst()
+    }
+    return nil
   }
 
   // MARK: Sending

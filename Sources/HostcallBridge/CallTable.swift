@@ -101,8 +101,14 @@ struct CallTable: ~Copyable {
   var active: Int { records.count - Int(free.count) }
 
   subscript(slot: Slot) -> CallRecord {
-    _read { yield records[slot] }
-    _modify { yield &records[slot] }
+    @inline(__always) unsafeAddress { UnsafePointer(records.pointer(to: Int(slot))) }
+    @inline(__always) unsafeMutableAddress { records.pointer(to: Int(slot)) }
+  }
+
+  /// Changes several fields of a record, which is looked up once.
+  @inline(__always)
+  mutating func change(_ slot: Slot, _ body: (inout CallRecord) -> Void) {
+    body(&records[slot])
   }
 
   /// The correlation id of the call that is or was last in the place.
@@ -126,10 +132,7 @@ struct CallTable: ~Copyable {
       return nil
     }
     nextArrival += 1
-    var record = CallRecord()
-    record.turn = records[slot].turn + 1
-    record.arrival = nextArrival
-    records[slot] = record
+    records[slot] = CallRecord(turn: records[slot].turn + 1, arrival: nextArrival)
     return slot
   }
 

@@ -57,8 +57,8 @@ struct FunctionTable: ~Copyable {
   }
 
   subscript(slot: Slot) -> FunctionRecord {
-    _read { yield records[slot] }
-    _modify { yield &records[slot] }
+    @inline(__always) unsafeAddress { UnsafePointer(records.pointer(to: Int(slot))) }
+    @inline(__always) unsafeMutableAddress { records.pointer(to: Int(slot)) }
   }
 
   func text(_ slot: Slot) -> String {

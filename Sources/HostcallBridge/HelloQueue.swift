@@ -7,13 +7,17 @@ struct HelloQueue {
     waiting.append((peer, milliseconds))
   }
 
-  /// The first that has not said HELLO; those before it that have, or that are gone, are forgotten.
-  mutating func first(where isWaiting: (PeerID) -> Bool) -> (peer: PeerID, milliseconds: UInt64)? {
-    while start < waiting.count, !isWaiting(waiting[start].peer) { start += 1 }
+  /// Who came first.
+  var first: (peer: PeerID, milliseconds: UInt64)? {
+    start < waiting.count ? waiting[start] : nil
+  }
+
+  /// Forgets who came first.
+  mutating func removeFirst() {
+    start += 1
     if start * 2 > waiting.count {
       waiting.removeFirst(start)
       start = 0
     }
-    return start < waiting.count ? waiting[start] : nil
   }
 }

@@ -1,15 +1,16 @@
 /// A place in a table; most tables of the bridge are arrays whose places are used again.
-package typealias Slot = UInt32
+public typealias Slot = UInt32
 
 extension Slot {
   /// No place.
-  package static var none: Slot { .max }
+  @inlinable
+  public static var none: Slot { .max }
 }
 
 /// One peer for as long as it is there. The place is used again, the generation with it never.
-package struct PeerID: Hashable, Sendable, BitwiseCopyable {
-  package let slot: Slot
-  package let generation: UInt32
+public struct PeerID: Hashable, Sendable, BitwiseCopyable {
+  public let slot: Slot
+  public let generation: UInt32
 
   /// Nobody.
   package static var nobody: PeerID { PeerID(slot: .none, generation: 0) }

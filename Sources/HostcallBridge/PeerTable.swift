@@ -87,8 +87,8 @@ struct PeerTable: ~Copyable {
   private var lastGeneration: UInt32 = 0
 
   subscript(slot: Slot) -> PeerRecord {
-    _read { yield records[slot] }
-    _modify { yield &records[slot] }
+    @inline(__always) unsafeAddress { UnsafePointer(records.pointer(to: Int(slot))) }
+    @inline(__always) unsafeMutableAddress { records.pointer(to: Int(slot)) }
   }
 
   /// Whether it is still the same peer that has the place.

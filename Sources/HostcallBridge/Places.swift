@@ -1,5 +1,6 @@
 /// Records by place, in memory that one owner has to itself: a record is two addresses away, without a count of
-/// references or a look whether anybody else has the memory, which an Array needs. Records never move, so growing keeps
+/// references or a look whether anybody else has the memory, which an Array needs. Records are used where they lie, by
+/// their address; a getter would copy a whole record for each of its fields. Records never move, so growing keeps
 /// nobody waiting.
 ///
 /// Places of records that are not in use any more are listed by the table that has them, as `free`.
@@ -49,20 +50,20 @@ struct Places<Record>: ~Copyable {
     segments[place >> Self.shift] + (place & (Self.segmentSize - 1))
   }
 
+  /// Where a record is, for as long as it is there.
+  @inline(__always) func pointer(to place: Int) -> UnsafeMutablePointer<Record> {
+    precondition(UInt(bitPattern: place) < UInt(bitPattern: count), "a place without a record")
+    return address(place)
+  }
+
   subscript(place: Int) -> Record {
-    @inline(__always) _read {
-      precondition(place >= 0 && place < count, "a place without a record")
-      yield address(place).pointee
-    }
-    @inline(__always) _modify {
-      precondition(place >= 0 && place < count, "a place without a record")
-      yield &address(place).pointee
-    }
+    @inline(__always) unsafeAddress { UnsafePointer(pointer(to: place)) }
+    @inline(__always) unsafeMutableAddress { pointer(to: place) }
   }
 
   subscript(slot: Slot) -> Record {
-    @inline(__always) _read { yield self[Int(slot)] }
-    @inline(__always) _modify { yield &self[Int(slot)] }
+    @inline(__always) unsafeAddress { UnsafePointer(pointer(to: Int(slot))) }
+    @inline(__always) unsafeMutableAddress { pointer(to: Int(slot)) }
   }
 
   mutating func append(_ record: consuming Record) {

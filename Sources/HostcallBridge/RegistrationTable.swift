@@ -24,8 +24,8 @@ struct RegistrationTable: ~Copyable {
   var count: Int { records.count - free.count }
 
   subscript(slot: Slot) -> RegistrationRecord {
-    _read { yield records[slot] }
-    _modify { yield &records[slot] }
+    @inline(__always) unsafeAddress { UnsafePointer(records.pointer(to: Int(slot))) }
+    @inline(__always) unsafeMutableAddress { records.pointer(to: Int(slot)) }
   }
 
   mutating func allocate(_ record: RegistrationRecord) -> Slot {

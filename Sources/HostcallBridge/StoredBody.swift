@@ -1,9 +1,9 @@
 /// Metadata and payload of a call that waits, or that may be sent again: a copy that lives as long as somebody holds it.
 ///
 /// Immutable after its initialiser; this is what makes it safe to hand to another thread.
-package final class StoredBody: @unchecked Sendable {
+public final class StoredBody: @unchecked Sendable {
   /// The copy, valid while the object is.
-  package let bytes: UnsafeRawBufferPointer
+  @usableFromInline package let bytes: UnsafeRawBufferPointer
   /// Open files that go with it.
   package let descriptors: (any FrameDescriptors)?
 

@@ -64,8 +64,8 @@ struct StreamTable: ~Copyable {
   var count: Int { records.count - free.count }
 
   subscript(slot: Slot) -> StreamRecord {
-    _read { yield records[slot] }
-    _modify { yield &records[slot] }
+    @inline(__always) unsafeAddress { UnsafePointer(records.pointer(to: Int(slot))) }
+    @inline(__always) unsafeMutableAddress { records.pointer(to: Int(slot)) }
   }
 
   mutating func allocate() -> Slot {

@@ -68,8 +68,8 @@ struct UserTable: ~Copyable {
   }
 
   subscript(slot: Slot) -> UserRecord {
-    _read { yield records[slot] }
-    _modify { yield &records[slot] }
+    @inline(__always) unsafeAddress { UnsafePointer(records.pointer(to: Int(slot))) }
+    @inline(__always) unsafeMutableAddress { records.pointer(to: Int(slot)) }
   }
 
   /// The record of a user, made if there is none.

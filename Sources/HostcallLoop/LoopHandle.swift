@@ -7,7 +7,7 @@ import CLibuv
 /// A handle keeps itself (and what its callbacks capture) alive from its making to the end of its closing, whether or
 /// not anyone else refers to it; `close()` is what breaks that cycle. Stopping the loop closes every handle still open.
 /// Methods of a handle that is closing or closed do nothing. No callback comes after `close()`.
-package class LoopHandle {
+public class LoopHandle {
   /// Where a handle is in its life.
   enum State {
     /// Memory is not there yet, libuv does not know of it. To `open`, or to `closed` when libuv refuses.

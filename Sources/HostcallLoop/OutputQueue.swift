@@ -7,7 +7,7 @@
 ///
 /// Unsafe pointers' rule: `head` to the last chunk is a list that this queue alone owns; `fillPosition` and `room`
 /// are the unused rest of the last chunk, and nil and 0 when there is none.
-package struct OutputQueue: ~Copyable {
+public struct OutputQueue: ~Copyable {
   private let pool: ChunkPool
   private var head: OutputChunk.Pointer?
   private var last: OutputChunk.Pointer?
@@ -40,7 +40,7 @@ package struct OutputQueue: ~Copyable {
   ///
   /// The memory that `fill` gets is not cleared. `fill` does not touch this queue or its stream.
   @inlinable @inline(__always)
-  package mutating func appendFrame(byteCount: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Void) {
+  public mutating func appendFrame(byteCount: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Void) {
     if byteCount > room || byteCount <= 0 { beginChunk(forFrameOf: byteCount) }
     let position = fillPosition.unsafelyUnwrapped
     // The queue is whole again before foreign code runs: `SocketStream.output` is not checked for overlapping accesses.

@@ -12,14 +12,15 @@ final class Connection {
   let peer: PeerID
   let stream: SocketStream
   let credentials: PeerCredentials
-  var decoder: FrameDecoder
+  // What each frame passes through is not checked for overlapping accesses, see ``ServerCore``.
+  @exclusivity(unchecked) var decoder: FrameDecoder
   /// Whether something was appended since the last flush.
-  var isDirty = false
+  @exclusivity(unchecked) var isDirty = false
   /// Whether the bridge was told that too much waits to be read by the peer.
   var isBacklogged = false
   var isPaused = false
   var share = TurnShare()
-  var isClosed = false
+  @exclusivity(unchecked) var isClosed = false
   /// Bytes of a frame that has not come whole, as the bridge knows it.
   var keptBytes = 0
   /// Descriptors that came with a frame which has not come whole.

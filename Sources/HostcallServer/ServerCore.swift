@@ -202,7 +202,8 @@ actor ServerCore {
   }
 
   private func connection(_ peer: PeerID) -> Connection? {
-    guard Int(peer.slot) < connections.count, let connection = connections[Int(peer.slot)], connection.peer == peer
+    guard Int(peer.slot) < connections.count, let connection = connections[Int(peer.slot)],
+      connection.peer.generation == peer.generation
     else { return nil }
     return connection
   }
@@ -365,19 +366,14 @@ actor ServerCore {
   /// Carries out what the bridge has asked for. `incoming` is the body of the frame that was handed in.
   private func perform(incoming: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)) {
     if actions.isEmpty { return }
-    for index in actions.frames.indices { deliver(actions.frames[index], incoming: incoming) }
-    for notice in actions.limitsMet { report(notice) }
-    closing += actions.closings
+    for frame in actions.frames { deliver(frame, incoming: incoming) }
+    if !actions.limitsMet.isEmpty { for notice in actions.limitsMet { report(notice) } }
+    if !actions.closings.isEmpty { closing += actions.closings }
     actions.removeAll()
   }
 
   private func deliver(_ frame: OutgoingFrame, incoming: UnsafeRawBufferPointer) {
-    guard let connection = connection(frame.peer) else {
-      if frame.peer == host.peer || frame.peer == builtInPeer {
-        localFrames.append(LocalFrame(frame, actions, incoming: incoming))
-      }
-      return
-    }
+    guard let connection = connection(frame.peer) else { return deliverHere(frame, incoming: incoming) }
     connection.append(frame, actions, incoming: incoming)
     if frame.header.kindByte == FrameKind.goaway.rawValue, frame.header.status != .shuttingDown {
       noteGoaway(frame, connection, incoming)
@@ -386,6 +382,13 @@ actor ServerCore {
       connection.isDirty = true
       dirty.append(connection)
     }
+  }
+
+  /// Keeps a frame for a peer in this process, if it is one's.
+  @inline(never)
+  private func deliverHere(_ frame: OutgoingFrame, incoming: UnsafeRawBufferPointer) {
+    guard frame.peer == host.peer || frame.peer == builtInPeer else { return }
+    localFrames.append(LocalFrame(frame, actions, incoming: incoming))
   }
 
   private func noteGoaway(_ frame: OutgoingFrame, _ connection: Connection, _ incoming: UnsafeRawBufferPointer) {

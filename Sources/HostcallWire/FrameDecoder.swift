@@ -1,16 +1,16 @@
 /// One frame that the decoder has found and checked.
 ///
 /// `body` is valid until the decoder is asked for the next one.
-package struct DecodedFrame {
-  package let header: FrameHeader
-  package let kind: FrameKind
+public struct DecodedFrame {
+  public let header: FrameHeader
+  public let kind: FrameKind
   /// Name, metadata and payload; empty where ``isTooLarge``.
-  package let body: UnsafeRawBufferPointer
+  public let body: UnsafeRawBufferPointer
   /// Whether the frame exceeds the connection's `max-frame`: its body is thrown away as it comes.
-  package let isTooLarge: Bool
+  public let isTooLarge: Bool
 
   @inlinable
-  package init(header: FrameHeader, kind: FrameKind, body: UnsafeRawBufferPointer, isTooLarge: Bool) {
+  public init(header: FrameHeader, kind: FrameKind, body: UnsafeRawBufferPointer, isTooLarge: Bool) {
     self.header = header
     self.kind = kind
     self.body = body
@@ -20,17 +20,17 @@ package struct DecodedFrame {
   // Where the frame is too large, its header tells sizes of parts that are not there.
 
   @inlinable
-  package var name: UnsafeRawBufferPointer {
+  public var name: UnsafeRawBufferPointer {
     isTooLarge ? body : UnsafeRawBufferPointer(rebasing: body[..<nameEnd])
   }
 
   @inlinable
-  package var metadata: UnsafeRawBufferPointer {
+  public var metadata: UnsafeRawBufferPointer {
     isTooLarge ? body : UnsafeRawBufferPointer(rebasing: body[nameEnd..<metadataEnd])
   }
 
   @inlinable
-  package var payload: UnsafeRawBufferPointer {
+  public var payload: UnsafeRawBufferPointer {
     isTooLarge ? body : UnsafeRawBufferPointer(rebasing: body[metadataEnd...])
   }
 

@@ -3,41 +3,41 @@
 #endif
 
 /// The 32 bytes that begin every frame (protocol section 2), laid out in memory as on the wire.
-package struct FrameHeader: Sendable, BitwiseCopyable, Equatable {
+public struct FrameHeader: Sendable, BitwiseCopyable, Equatable {
   /// Bytes of body after this header.
-  package var bodyBytes: UInt32
+  public var bodyBytes: UInt32
   /// Section 4; a value without a ``FrameKind`` may be in here until the frame has been checked.
-  package var kindByte: UInt8
+  public var kindByte: UInt8
   /// Section 5.
-  package var flags: FrameFlags
+  public var flags: FrameFlags
   /// Of the payload.
-  package var encoding: PayloadEncoding
+  public var encoding: PayloadEncoding
   /// Section 6; OK except where a kind gives it a meaning.
-  package var status: Status
+  public var status: Status
   /// A request id or a correlation id, by kind.
-  package var id: UInt64
+  public var id: UInt64
   /// A function handle, by kind; 0 where there is none.
   ///
   /// In RESULT the lower half of ``call``.
-  package var function: UInt32
+  public var function: UInt32
   /// Milliseconds, by kind.
   ///
   /// In RESULT the upper half of ``call``.
-  package var timeoutMilliseconds: UInt32
+  public var timeoutMilliseconds: UInt32
   /// Bytes of name at the start of the body.
-  package var nameBytes: UInt16
+  public var nameBytes: UInt16
   /// Bytes of metadata after the name.
-  package var metadataBytes: UInt16
+  public var metadataBytes: UInt16
   /// A number, by kind; else 0.
-  package var aux: UInt32
+  public var aux: UInt32
 
   /// Bytes of a header.
   @inlinable
-  package static var byteCount: Int { 32 }
+  public static var byteCount: Int { 32 }
 
   /// A header without a body, for what is left out 0.
   @inlinable
-  package init(
+  public init(
     kind: FrameKind, flags: FrameFlags = .none, encoding: PayloadEncoding = .raw, status: Status = .ok, id: UInt64 = 0,
     function: UInt32 = 0, timeoutMilliseconds: UInt32 = 0, aux: UInt32 = 0
   ) {
@@ -56,43 +56,43 @@ package struct FrameHeader: Sendable, BitwiseCopyable, Equatable {
 
   /// Loads the first 32 of `bytes`, which need not be aligned and must be there.
   @inlinable
-  package init(loading bytes: UnsafeRawPointer) {
+  public init(loading bytes: UnsafeRawPointer) {
     self = bytes.loadUnaligned(as: FrameHeader.self)
   }
 
   /// Writes 32 bytes.
   @inlinable
-  package func store(to bytes: UnsafeMutableRawPointer) {
+  public func store(to bytes: UnsafeMutableRawPointer) {
     bytes.storeBytes(of: self, as: FrameHeader.self)
   }
 
   /// What kind of frame it is, nil where the byte has no meaning.
   @inlinable
-  package var kind: FrameKind? {
+  public var kind: FrameKind? {
     FrameKind(rawValue: kindByte)
   }
 
   /// Bytes of the whole frame: header and body.
   @inlinable
-  package var frameBytes: Int {
+  public var frameBytes: Int {
     Self.byteCount + Int(bodyBytes)
   }
 
   /// Whether name and metadata fit into the body.
   @inlinable
-  package var partsFit: Bool {
+  public var partsFit: Bool {
     UInt32(nameBytes) + UInt32(metadataBytes) <= bodyBytes
   }
 
   /// Bytes of payload: what name and metadata leave of the body.
   @inlinable
-  package var payloadBytes: Int {
+  public var payloadBytes: Int {
     Int(bodyBytes) - Int(nameBytes) - Int(metadataBytes)
   }
 
   /// RESULT: the correlation id of the call that it answers, 0 if none was issued.
   @inlinable
-  package var call: UInt64 {
+  public var call: UInt64 {
     get { UInt64(function) | UInt64(timeoutMilliseconds) << 32 }
     set {
       function = UInt32(truncatingIfNeeded: newValue)
@@ -102,5 +102,5 @@ package struct FrameHeader: Sendable, BitwiseCopyable, Equatable {
 
   /// The `id` of every HELLO: the bytes `HOSTCALL`.
   @inlinable
-  package static var helloID: UInt64 { 0x4c4c_4143_5453_4f48 }
+  public static var helloID: UInt64 { 0x4c4c_4143_5453_4f48 }
 }

@@ -1,5 +1,5 @@
 /// What a frame is (protocol section 4).
-package enum FrameKind: UInt8, Sendable, CaseIterable {
+public enum FrameKind: UInt8, Sendable, CaseIterable {
   case hello = 1
   case welcome = 2
   case goaway = 3
@@ -32,7 +32,7 @@ package enum FrameDirection: Sendable {
 
 extension FrameKind: CustomStringConvertible {
   /// The protocol's name of the kind, such as `CALL`.
-  package var description: String {
+  public var description: String {
     switch self {
     case .hello: "HELLO"
     case .welcome: "WELCOME"
@@ -60,7 +60,6 @@ extension FrameKind: CustomStringConvertible {
 
 extension FrameKind {
   /// Whether this side may send the kind.
-  @inlinable
   package func maySend(_ direction: FrameDirection) -> Bool {
     switch self {
     case .goaway, .ping, .pong, .cancel, .item, .credit: true
@@ -71,7 +70,6 @@ extension FrameKind {
   }
 
   /// The flags that have a meaning for the kind (protocol section 5).
-  @inlinable
   package var allowedFlags: FrameFlags {
     // As bits: a set literal is put together anew each time, and this is asked for each frame.
     switch self {
@@ -85,7 +83,6 @@ extension FrameKind {
   }
 
   /// Whether its id, a request id or a correlation id, must not be zero.
-  @inlinable
   package var needsID: Bool {
     switch self {
     case .hello, .goaway, .ping, .pong, .publish: false
@@ -95,7 +92,7 @@ extension FrameKind {
 
   /// Whether each frame of the kind, too large or not, is answered by one RESULT for its request id.
   @inlinable
-  package var isAnsweredByResult: Bool {
+  public var isAnsweredByResult: Bool {
     switch self {
     case .register, .unregister, .bind, .call, .subscribe, .unsubscribe, .publish: true
     default: false
@@ -114,7 +111,6 @@ extension FrameKind {
     case optionalName
   }
 
-  @inlinable
   package var nameRule: NameRule {
     switch self {
     case .register, .subscribe, .unsubscribe: .nameOrPattern

@@ -1,7 +1,6 @@
 /// The rules of section 3 that a single frame can break, whatever came before it on the connection.
 package enum FrameRules {
   /// Checks what the header alone shows, before a byte of body is kept.
-  @inlinable
   package static func checkHeader(
     _ header: FrameHeader, direction: FrameDirection
   ) throws(ProtocolViolation) -> FrameKind {
@@ -49,7 +48,6 @@ package enum FrameRules {
   }
 
   /// Checks name and metadata of a frame whose header is in order and whose body is there.
-  @inlinable
   package static func checkBody(
     _ body: UnsafeRawBufferPointer, header: FrameHeader, kind: FrameKind, direction: FrameDirection
   ) throws(ProtocolViolation) {
@@ -61,7 +59,6 @@ package enum FrameRules {
       UnsafeRawBufferPointer(rebasing: body[nameBytes..<(nameBytes + metadataBytes)]), kind, direction)
   }
 
-  @usableFromInline
   static func checkNameAndMetadata(
     _ name: UnsafeRawBufferPointer, _ metadata: UnsafeRawBufferPointer, _ kind: FrameKind, _ direction: FrameDirection
   ) throws(ProtocolViolation) {
@@ -81,24 +78,20 @@ package enum FrameRules {
     }
   }
 
-  @usableFromInline
   static func violation(_ reason: String) -> ProtocolViolation {
     ProtocolViolation(reason)
   }
 
-  @usableFromInline
   static func partsDoNotFit(_ header: FrameHeader, _ kind: FrameKind) -> ProtocolViolation {
     ProtocolViolation(
       "\(kind) has a body of \(header.bodyBytes) bytes, too small for \(header.nameBytes) bytes of name and "
         + "\(header.metadataBytes) of metadata")
   }
 
-  @usableFromInline
   static func unknownFlags(_ header: FrameHeader, _ kind: FrameKind) -> ProtocolViolation {
     ProtocolViolation("\(kind) has the flag \(header.flags.subtracting(kind.allowedFlags)), which means nothing there")
   }
 
-  @usableFromInline
   static func nameOrHandle(_ header: FrameHeader) -> ProtocolViolation {
     ProtocolViolation("CALL has \(header.function == 0 ? "neither name nor handle" : "both a name and a handle")")
   }

@@ -1,7 +1,6 @@
 /// What a name and a pattern are (protocol section 2), on bytes as they come from the socket.
 package enum NameRules {
   /// Whether the bytes are a name: 1 to 255 bytes, segments of `A-Z a-z 0-9 _ -` joined by single dots.
-  @inlinable
   package static func isName(_ bytes: UnsafeRawBufferPointer) -> Bool {
     guard !bytes.isEmpty, bytes.count <= 255 else { return false }
     var afterDot = true
@@ -18,7 +17,6 @@ package enum NameRules {
   }
 
   /// Whether the bytes are a pattern: a name followed by `.*`, or `*` alone; 255 bytes at most.
-  @inlinable
   package static func isPattern(_ bytes: UnsafeRawBufferPointer) -> Bool {
     guard let last = bytes.last, last == UInt8(ascii: "*"), bytes.count <= 255 else { return false }
     if bytes.count == 1 { return true }
@@ -47,7 +45,6 @@ package enum NameRules {
     withBytes(of: text, isPattern)
   }
 
-  @inlinable
   static func isSegmentByte(_ byte: UInt8) -> Bool {
     switch byte {
     case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),

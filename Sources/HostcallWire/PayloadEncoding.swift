@@ -12,11 +12,11 @@ public struct PayloadEncoding: RawRepresentable, Hashable, Sendable, BitwiseCopy
   }
 
   /// Bytes without a meaning to anybody but caller and worker.
-  public static let raw = PayloadEncoding(rawValue: 0)
+  @inlinable public static var raw: PayloadEncoding { PayloadEncoding(rawValue: 0) }
   /// JSON, in UTF-8.
-  public static let json = PayloadEncoding(rawValue: 1)
+  @inlinable public static var json: PayloadEncoding { PayloadEncoding(rawValue: 1) }
   /// CBOR, RFC 8949.
-  public static let cbor = PayloadEncoding(rawValue: 2)
+  @inlinable public static var cbor: PayloadEncoding { PayloadEncoding(rawValue: 2) }
 
   /// Whether the protocol allows it; 3 to 127 are reserved.
   @inlinable

@@ -13,57 +13,57 @@ public struct Status: RawRepresentable, Hashable, Sendable, BitwiseCopyable {
   }
 
   /// The call succeeded.
-  public static let ok = Status(rawValue: 0)
+  @inlinable public static var ok: Status { Status(rawValue: 0) }
   /// A required pointer was null (C interface, workers).
-  public static let nullPointer = Status(rawValue: 1)
+  @inlinable public static var nullPointer: Status { Status(rawValue: 1) }
   /// A buffer was too small for the result (C interface, workers).
-  public static let bufferTooSmall = Status(rawValue: 2)
+  @inlinable public static var bufferTooSmall: Status { Status(rawValue: 2) }
   /// Text was not UTF-8.
-  public static let invalidUTF8 = Status(rawValue: 3)
+  @inlinable public static var invalidUTF8: Status { Status(rawValue: 3) }
   /// The payload could not be encoded or decoded.
-  public static let serialization = Status(rawValue: 4)
+  @inlinable public static var serialization: Status { Status(rawValue: 4) }
   /// The host function crashed and was caught at the boundary.
-  public static let panic = Status(rawValue: 5)
+  @inlinable public static var panic: Status { Status(rawValue: 5) }
   /// The deadline passed first.
-  public static let timeout = Status(rawValue: 6)
+  @inlinable public static var timeout: Status { Status(rawValue: 6) }
   /// Nobody has registered that name.
-  public static let notFound = Status(rawValue: 7)
+  @inlinable public static var notFound: Status { Status(rawValue: 7) }
   /// Kept for the C interface; the daemon never sends it.
-  public static let lockPoisoned = Status(rawValue: 8)
+  @inlinable public static var lockPoisoned: Status { Status(rawValue: 8) }
   /// The host function answered with an error; the payload is that error.
-  public static let failed = Status(rawValue: 10)
+  @inlinable public static var failed: Status { Status(rawValue: 10) }
   /// The call was cancelled.
-  public static let cancelled = Status(rawValue: 11)
+  @inlinable public static var cancelled: Status { Status(rawValue: 11) }
   /// The worker went away while it may have been running the call.
-  public static let workerLost = Status(rawValue: 12)
+  @inlinable public static var workerLost: Status { Status(rawValue: 12) }
   /// The name is known, but no worker for it can be had now.
-  public static let unavailable = Status(rawValue: 13)
+  @inlinable public static var unavailable: Status { Status(rawValue: 13) }
   /// A limit is reached; nothing was started, trying later is safe.
-  public static let overloaded = Status(rawValue: 14)
+  @inlinable public static var overloaded: Status { Status(rawValue: 14) }
   /// Policy refuses it.
-  public static let denied = Status(rawValue: 15)
+  @inlinable public static var denied: Status { Status(rawValue: 15) }
   /// A frame was larger than the connection's `max-frame`.
-  public static let tooLarge = Status(rawValue: 16)
+  @inlinable public static var tooLarge: Status { Status(rawValue: 16) }
   /// The peer broke the protocol.
-  public static let protocolViolation = Status(rawValue: 17)
+  @inlinable public static var protocolViolation: Status { Status(rawValue: 17) }
   /// No protocol version in common.
-  public static let version = Status(rawValue: 18)
+  @inlinable public static var version: Status { Status(rawValue: 18) }
   /// The daemon is leaving.
-  public static let shuttingDown = Status(rawValue: 19)
+  @inlinable public static var shuttingDown: Status { Status(rawValue: 19) }
   /// Somebody has that name already.
-  public static let alreadyRegistered = Status(rawValue: 20)
+  @inlinable public static var alreadyRegistered: Status { Status(rawValue: 20) }
   /// A name, handle, option or value that cannot be.
-  public static let invalidArgument = Status(rawValue: 21)
+  @inlinable public static var invalidArgument: Status { Status(rawValue: 21) }
   /// A completion for a call that was never sent to this worker.
-  public static let unknownCall = Status(rawValue: 22)
+  @inlinable public static var unknownCall: Status { Status(rawValue: 22) }
   /// A completion for a call that had ended.
-  public static let late = Status(rawValue: 23)
+  @inlinable public static var late: Status { Status(rawValue: 23) }
   /// A second completion of the same call by the same worker.
-  public static let duplicate = Status(rawValue: 24)
+  @inlinable public static var duplicate: Status { Status(rawValue: 24) }
   /// The caller's connection ended.
-  public static let callerLost = Status(rawValue: 25)
+  @inlinable public static var callerLost: Status { Status(rawValue: 25) }
   /// An error without a better name.
-  public static let unknown = Status(rawValue: 99)
+  @inlinable public static var unknown: Status { Status(rawValue: 99) }
 }
 
 extension Status: CustomStringConvertible {
@@ -85,14 +85,12 @@ extension Status: CustomStringConvertible {
   }
 
   /// Whether section 6 gives it a meaning; 9, 26 to 98 and 100 to 127 are reserved.
-  @inlinable
   package var isAssigned: Bool {
     isApplicationDefined || rawValue == 99 || (rawValue <= 25 && rawValue != 9)
   }
 
   /// Whether a worker may end a call with it (protocol section 4, *Completing*): 0 to 10, CANCELLED, UNKNOWN and the
   /// application's own.
-  @inlinable
   package var isAllowedInCompletion: Bool {
     rawValue <= 11 || rawValue == 99 || isApplicationDefined
   }
