@@ -53,7 +53,7 @@ public final class SocketStream: LoopHandle {
   /// At an address of its own, where accesses are not checked for overlapping, for the check costs more than an append
   /// does: the queue belongs to one thread, and no code of the owner runs inside one of its methods but `fill` and
   /// `withFrame`'s body, which must leave the stream alone.
-  @inlinable package var output: OutputQueue {
+  package var output: OutputQueue {
     @inline(__always) unsafeAddress { UnsafePointer(outputAddress) }
     @inline(__always) unsafeMutableAddress { outputAddress }
   }
