@@ -26,6 +26,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/HdrHistogram/hdrhistogram-swift", from: "0.2.0"),
     .package(url: "https://github.com/LebJe/TOMLKit", from: "0.6.0"),
   ],
   targets: [
@@ -64,11 +65,14 @@ let package = Package(
       dependencies: [
         "HostcallClient", "HostcallClientJSON", "HostcallFunctions", "HostcallLoop", "HostcallWire",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Histogram", package: "hdrhistogram-swift"),
       ],
       swiftSettings: settings),
     .testTarget(
       name: "HostcallCommandTests",
-      dependencies: ["hostcall", "HostcallClient", "HostcallFunctions", "HostcallTestSupport", "HostcallWire"],
+      dependencies: [
+        "hostcall", "hostcalld", "HostcallClient", "HostcallFunctions", "HostcallTestSupport", "HostcallWire",
+      ],
       swiftSettings: settings),
     .testTarget(
       name: "HostcallWireTests", dependencies: ["HostcallTestSupport", "HostcallWire"],
