@@ -22,6 +22,6 @@ struct HostcallCommand: AsyncParsableCommand {
     subcommands: [
       CallCommand.self, ServeCommand.self, PublishCommand.self, WatchCommand.self, FunctionsCommand.self,
       PeersCommand.self, CallsCommand.self,
-      InfoCommand.self, StatsCommand.self, CanCommand.self, PingCommand.self,
+      InfoCommand.self, StatsCommand.self, CanCommand.self, PingCommand.self, BenchCommand.self,
     ])
 }

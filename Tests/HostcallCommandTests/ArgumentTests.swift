@@ -79,6 +79,28 @@ struct ArgumentTests {
     #expect(watch.count == 3)
   }
 
+  @Test func benchTakesItsArguments() async throws {
+    let closed = try await BenchCommand.asyncParse([
+      "token.fetch", "--depth", "8", "--calls", "100", "--size", "4096", "--connections", "2", "--warm-up", "0",
+      "--timeout", "2s", "--compare", "raw", "--json",
+    ])
+    #expect(closed.function == "token.fetch")
+    #expect(closed.compare == .raw)
+    #expect(closed.json)
+    #expect(
+      closed.plan
+        == BenchPlan(
+          load: .closed(depth: 8), connections: 2, calls: 100, seconds: nil, sizeBytes: 4_096, timeout: .seconds(2),
+          warmUpCalls: 0))
+    let open = try await BenchCommand.asyncParse(["--name", "token.fetch", "--rate", "2.5"])
+    #expect(open.name == "token.fetch")
+    #expect(
+      open.plan
+        == BenchPlan(
+          load: .open(callsPerSecond: 2.5), connections: 1, calls: nil, seconds: 5, sizeBytes: 64, timeout: nil,
+          warmUpCalls: 1_000))
+  }
+
   @Test func serveTakesEverythingAfterTheTerminatorAsTheCommand() async throws {
     let serve = try await ServeCommand.asyncParse([
       "image.*", "--mode", "exclusive", "--concurrency", "3", "--", "sh", "-c", "exit 0", "--mode", "--",
@@ -100,6 +122,11 @@ struct ArgumentTests {
     ["call", "a", "-", "--items", "-"], ["call", "a"] + Array(repeating: ["--fd", "/dev/null"], count: 17).joined(),
     ["publish"], ["publish", "a.*"], ["publish", "a", "--meta", "x"], ["publish", "a", "b", "c"], ["watch"],
     ["watch", "a b"], ["watch", "a", "--count", "0"], ["ping", "--count", "0"], ["functions", "x"], ["frobnicate"],
+    ["bench", "a.*"], ["bench", "a", "b"], ["bench", "a", "--name", "a"], ["bench", "--depth", "0"],
+    ["bench", "--depth", "1", "--rate", "1"], ["bench", "--rate", "0"], ["bench", "--rate", "nan"],
+    ["bench", "--calls", "0"], ["bench", "--seconds", "0"], ["bench", "--seconds", "inf"], ["bench", "--size", "-1"],
+    ["bench", "--size", "4294967296"], ["bench", "--connections", "0"], ["bench", "--warm-up", "-1"],
+    ["bench", "--compare", "x"], ["bench", "--timeout", "5"], ["bench", "--size", "1048576", "--depth", "257"],
   ])
   func argumentsThatCannotBeAreUsageErrors(_ arguments: [String]) async throws {
     let error = try await #require(throws: (any Error).self) {
@@ -114,6 +141,6 @@ struct ArgumentTests {
       let help = command.helpMessage(columns: 80)
       #expect(help.contains("Example:\n  hostcall "), "\(help)")
     }
-    #expect(commands.count == 12)
+    #expect(commands.count == 13)
   }
 }

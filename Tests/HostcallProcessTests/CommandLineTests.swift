@@ -79,7 +79,7 @@ struct CommandLineTests {
     let missing = daemon.folder + "/none"
     for arguments in [
       ["call", "x"], ["serve", "x", "--", "cat"], ["publish", "x"], ["watch", "x"], ["functions"], ["info", "--json"],
-      ["ping"],
+      ["ping"], ["bench"],
     ] {
       let subcommand = arguments[0]
       let outcome = try daemon.hostcall([subcommand, "--socket", missing] + arguments.dropFirst())
@@ -204,7 +204,9 @@ struct CommandLineTests {
     let daemon = try DaemonProcess()
     daemon.stop()
     #expect(try daemon.hostcall(["--version"]).text == "hostcall \(HostcallVersion.current)\n")
-    for subcommand in ["call", "serve", "publish", "watch", "functions", "peers", "calls", "info", "stats", "ping"] {
+    for subcommand in [
+      "call", "serve", "publish", "watch", "functions", "peers", "calls", "info", "stats", "ping", "bench",
+    ] {
       let outcome = try daemon.hostcall([subcommand, "--help"])
       #expect(outcome.status == 0)
       #expect(outcome.text.contains("Example:"), "\(subcommand)")
