@@ -43,7 +43,7 @@ struct BenchLoadTests {
     // More are due than one at a time are answered.
     let board = BenchBoard(ArrivalSchedule(callsPerSecond: 100_000, calls: 5_000, connections: 1, places: 1))
     await load.runOpen(board)
-    #expect(board.tally.succeeded > 1)
+    #expect(board.tally.succeeded >= 1)
     #expect(board.tally.succeeded == board.tally.ended)
     #expect(board.tally.succeeded + board.unsent == 5_000)
   }
