@@ -86,12 +86,13 @@ final class BenchBoard: Sendable {
   /// Counts a call that has ended now.
   func record(_ outcome: BenchOutcome, connection: Int, due: Duration, sent: Duration) {
     let now = now
-    state.withLock { state in
+    let isOpen = state.withLock { state in
       state.tally.record(outcome, due: due, sent: sent, ended: now)
       if case .failed(let error) = outcome, error.endsConnection { state.loss = state.loss ?? error }
       state.schedule?.answered(connection: connection)
+      return state.schedule != nil
     }
-    roomSignal.yield()
+    if isOpen { roomSignal.yield() }
   }
 }
 
