@@ -167,19 +167,18 @@ extension Bridge {
     let deadline = Self.milliseconds(now) + UInt64(timeout)
     let caller = peers.id(slot)
     let user = peers[slot].user
-    calls.change(call) { record in
-      record.flags = header.flags
-      record.encoding = header.encoding
-      record.metadataBytes = header.metadataBytes
-      record.bodyBytes = header.bodyBytes - UInt32(header.nameBytes)
-      record.caller = caller
-      record.user = user
-      record.request = header.id
-      record.called = called
-      record.timeoutMilliseconds = timeout
-      record.deadlineMilliseconds = deadline
-      record.acceptedNanoseconds = now
-    }
+    let record = calls.pointer(to: call)
+    record.pointee.flags = header.flags
+    record.pointee.encoding = header.encoding
+    record.pointee.metadataBytes = header.metadataBytes
+    record.pointee.bodyBytes = header.bodyBytes - UInt32(header.nameBytes)
+    record.pointee.caller = caller
+    record.pointee.user = user
+    record.pointee.request = header.id
+    record.pointee.called = called
+    record.pointee.timeoutMilliseconds = timeout
+    record.pointee.deadlineMilliseconds = deadline
+    record.pointee.acceptedNanoseconds = now
     users[user].callsInFlight += 1
     openStream(of: call, credit: header.aux)
     peers[slot].hasCalled = true
@@ -266,30 +265,32 @@ extension Bridge {
     _ call: Slot, to registration: Slot, incomingStart: Int = 0, incomingDescriptors: (any FrameDescriptors)? = nil,
     now: UInt64, into actions: inout ActionBuffer
   ) {
-    let worker = registrations[registration].worker.slot
-    let function = registrations[registration].function
-    let limit = UInt64(registrations[registration].timeoutMilliseconds)
+    let record = calls.pointer(to: call)
+    let offer = registrations[registration]
+    let worker = offer.worker.slot
+    let function = offer.function
+    let limit = UInt64(offer.timeoutMilliseconds)
     let nowMilliseconds = Self.milliseconds(now)
-    var deadline = calls[call].deadlineMilliseconds
+    var deadline = record.pointee.deadlineMilliseconds
     if limit > 0, nowMilliseconds + limit < deadline {
       deadline = nowMilliseconds + limit
       deadlines.set(call, deadlineMilliseconds: deadline)
     }
-    let isIdempotent = calls[call].flags.has(.idempotent) || registrations[registration].isIdempotent
+    let isIdempotent = record.pointee.flags.has(.idempotent) || offer.isIdempotent
     var header = FrameHeader(
-      kind: .invoke, flags: invokeFlags(calls[call].flags, isIdempotent), encoding: calls[call].encoding,
-      id: calls.id(call).rawValue, function: registrations[registration].handle,
+      kind: .invoke, flags: invokeFlags(record.pointee.flags, isIdempotent), encoding: record.pointee.encoding,
+      id: CorrelationID(slot: call, turn: record.pointee.turn).rawValue, function: offer.handle,
       timeoutMilliseconds: UInt32(max(1, Int64(deadline) - Int64(nowMilliseconds))), aux: startStream(of: call))
     let start = actions.end
     if functions[function].isPattern {
-      actions.write(functions[calls[call].called].name)
+      actions.write(functions[record.pointee.called].name)
       header.nameBytes = UInt16(actions.end - start)
     }
     let metadataStart = actions.end
-    if registrations[registration].wantsCaller { writeCaller(of: call, into: &actions) }
-    header.metadataBytes = UInt16(actions.end - metadataStart) + calls[call].metadataBytes
-    let bodyBytes = Int(calls[call].bodyBytes)
-    if let body = calls.body(call) {
+    if offer.wantsCaller { writeCaller(of: call, into: &actions) }
+    header.metadataBytes = UInt16(actions.end - metadataStart) + record.pointee.metadataBytes
+    let bodyBytes = Int(record.pointee.bodyBytes)
+    if record.pointee.hasBody, let body = calls.body(call) {
       let place = actions.keep(body)
       send(
         header, to: worker, prefixStart: start, source: .stored(place), sourceBytes: bodyBytes,
@@ -300,19 +301,14 @@ extension Bridge {
         header, to: worker, prefixStart: start, sourceStart: incomingStart, sourceBytes: bodyBytes,
         descriptors: incomingDescriptors, into: &actions)
     }
-    let workerID = registrations[registration].worker
-    let invokeEnd = peers[worker].outputPosition
-    let invokeBytes = UInt32(FrameHeader.byteCount + actions.end - start + bodyBytes)
-    calls.change(call) { record in
-      record.state = .running
-      record.attempts += 1
-      record.worker = workerID
-      record.registration = registration
-      record.dispatchedNanoseconds = now
-      record.invokeEnd = invokeEnd
-      record.invokeBytes = invokeBytes
-    }
-    if calls[call].attempts > 1 { statistics.callsSentAgain += 1 }
+    if record.pointee.attempts > 0 { statistics.callsSentAgain += 1 }
+    record.pointee.state = .running
+    record.pointee.attempts += 1
+    record.pointee.worker = offer.worker
+    record.pointee.registration = registration
+    record.pointee.dispatchedNanoseconds = now
+    record.pointee.invokeEnd = peers[worker].outputPosition
+    record.pointee.invokeBytes = UInt32(FrameHeader.byteCount + actions.end - start + bodyBytes)
     calls.appendPlace(call, to: &peers[worker].work)
     registrations[registration].places += 1
     users[peers[worker].user].runningCalls += 1

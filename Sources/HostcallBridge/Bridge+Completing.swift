@@ -8,24 +8,25 @@ extension Bridge {
   ) {
     let header = frame.header
     guard let call = callInHand(header, of: slot, into: &actions) else { return }
-    if calls[call].state == .running {
-      let caller = calls[call].caller.slot
+    let record = calls.pointer(to: call)
+    if record.pointee.state == .running {
+      let caller = record.pointee.caller.slot
       var status = header.status
       if header.flags.has(.descriptors), let problem = problemOfResult(frame, descriptors, of: call) {
         status = .unknown
         answer(call, status, into: &actions) { name, _ in "\(name): \(problem)" }
-      } else if !calls[call].flags.has(.noReply) {
+      } else if !record.pointee.flags.has(.noReply) {
         var result = FrameHeader(
           kind: .result, flags: resultFlags(header), encoding: header.encoding, status: header.status,
-          id: calls[call].request)
+          id: record.pointee.request)
         result.call = header.id
         result.metadataBytes = header.metadataBytes
         send(
           result, to: caller, prefixStart: actions.end, sourceStart: Int(header.nameBytes),
           sourceBytes: Int(header.bodyBytes) - Int(header.nameBytes), descriptors: descriptors, into: &actions)
       }
-      let function = registrations[calls[call].registration].function
-      functions[function].latency.record(nanoseconds: now - calls[call].dispatchedNanoseconds)
+      let function = registrations[record.pointee.registration].function
+      functions[function].latency.record(nanoseconds: now - record.pointee.dispatchedNanoseconds)
       detachFromCaller(call, status)
     } else if header.status != .cancelled {
       reject(header.id, .late, to: slot, into: &actions)
@@ -102,13 +103,14 @@ extension Bridge {
 
   /// Takes a call out of its worker's list and out of its registration's places.
   mutating func leavePlace(_ call: Slot) {
-    let registration = calls[call].registration
-    let worker = calls[call].worker.slot
+    let record = calls.pointer(to: call)
+    let registration = record.pointee.registration
+    let worker = record.pointee.worker.slot
     calls.removePlace(call, from: &peers[worker].work)
     users[peers[worker].user].runningCalls -= 1
     registrations[registration].places -= 1
     functions[registrations[registration].function].running -= 1
-    calls[call].registration = .none
+    record.pointee.registration = .none
     releaseIfIdle(registration)
   }
 
@@ -168,21 +170,22 @@ extension Bridge {
 
   /// The call has its outcome: nothing of the caller's refers to it any more.
   mutating func detachFromCaller(_ call: Slot, _ status: Status, countsAsFailure: Bool = true) {
-    let caller = calls[call].caller.slot
+    let record = calls.pointer(to: call)
+    let caller = record.pointee.caller.slot
     if caller == .none {
       orphans[call] = nil
     } else {
       calls.removeFromCaller(call, &peers[caller].calls)
     }
-    if !calls[call].flags.has(.noReply) {
-      requests.remove(caller: caller, request: calls[call].request)
+    if !record.pointee.flags.has(.noReply) {
+      requests.remove(caller: caller, request: record.pointee.request)
     }
     closeStream(of: call)
     deadlines.cancel(call)
     if countsAsFailure, status != .ok {
-      functions[registrations[calls[call].registration].function].failures += 1
+      functions[registrations[record.pointee.registration].function].failures += 1
     }
-    users[calls[call].user].callsInFlight -= 1
+    users[record.pointee.user].callsInFlight -= 1
     statistics.outcomes[Int(status.rawValue)] += 1
     outstanding -= 1
     drainedIfEmpty()

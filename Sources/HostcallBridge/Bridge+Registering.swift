@@ -195,10 +195,10 @@ extension Bridge {
 
   /// Lets a registration go that takes no calls and has none.
   mutating func releaseIfIdle(_ registration: Slot) {
-    let record = registrations[registration]
-    guard !record.isActive, record.places == 0 else { return }
+    guard !registrations[registration].isActive, registrations[registration].places == 0 else { return }
+    let function = registrations[registration].function
     registrations.release(registration)
-    functions.release(record.function)
+    functions.release(function)
   }
 
   // MARK: Binding

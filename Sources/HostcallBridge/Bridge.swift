@@ -177,9 +177,10 @@ package struct Bridge: ~Copyable {
     _ frame: DecodedFrame, descriptors: (any FrameDescriptors)? = nil, from peer: PeerID, now: UInt64,
     into actions: inout ActionBuffer
   ) {
-    guard peers.has(peer), peers[peer.slot].state != .closing else { return }
+    let state = peers.state(of: peer)
+    guard state != .gone, state != .closing else { return }
     let slot = peer.slot
-    if peers[slot].state == .awaitingHello {
+    if state == .awaitingHello {
       guard frame.kind == .hello, !frame.isTooLarge else {
         return violate(slot, "\(frame.kind) came before HELLO", into: &actions)
       }

@@ -105,10 +105,10 @@ struct CallTable: ~Copyable {
     @inline(__always) unsafeMutableAddress { records.pointer(to: Int(slot)) }
   }
 
-  /// Changes several fields of a record, which is looked up once.
+  /// Where a record is, for several of its fields: it stays there whatever becomes of other calls.
   @inline(__always)
-  mutating func change(_ slot: Slot, _ body: (inout CallRecord) -> Void) {
-    body(&records[slot])
+  func pointer(to slot: Slot) -> UnsafeMutablePointer<CallRecord> {
+    records.pointer(to: Int(slot))
   }
 
   /// The correlation id of the call that is or was last in the place.

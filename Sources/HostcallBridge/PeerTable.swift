@@ -93,8 +93,13 @@ struct PeerTable: ~Copyable {
 
   /// Whether it is still the same peer that has the place.
   func has(_ peer: PeerID) -> Bool {
-    peer.slot < Slot(records.count) && records[Int(peer.slot)].generation == peer.generation
-      && records[Int(peer.slot)].state != .gone
+    state(of: peer) != .gone
+  }
+
+  /// Where a peer stands; `gone` where another has its place, or nobody.
+  func state(of peer: PeerID) -> PeerState {
+    guard peer.slot < Slot(records.count), records[peer.slot].generation == peer.generation else { return .gone }
+    return records[peer.slot].state
   }
 
   func id(_ slot: Slot) -> PeerID {

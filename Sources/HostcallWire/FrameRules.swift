@@ -1,7 +1,39 @@
 /// The rules of section 3 that a single frame can break, whatever came before it on the connection.
 package enum FrameRules {
   /// Checks what the header alone shows, before a byte of body is kept.
+  @inline(__always)
   package static func checkHeader(
+    _ header: FrameHeader, direction: FrameDirection
+  ) throws(ProtocolViolation) -> FrameKind {
+    if let kind = kindOfCommonHeader(header, direction: direction) { return kind }
+    return try checkHeaderInFull(header, direction: direction)
+  }
+
+  /// The kind of a header that is surely in order, for the four kinds that most frames are; nil where a closer look is
+  /// needed.
+  @inline(__always)
+  package static func kindOfCommonHeader(_ header: FrameHeader, direction: FrameDirection) -> FrameKind? {
+    guard header.id != 0, header.partsFit, header.nameBytes <= ProtocolConstants.longestNameBytes,
+      header.encoding.isAssigned
+    else { return nil }
+    let kind: FrameKind
+    let isStatusKnown: Bool
+    switch (header.kindByte, direction) {
+    case (FrameKind.call.rawValue, .toDaemon):
+      guard (header.function == 0) != (header.nameBytes == 0) else { return nil }
+      (kind, isStatusKnown) = (.call, header.status == .ok)
+    case (FrameKind.complete.rawValue, .toDaemon):
+      (kind, isStatusKnown) = (.complete, header.status.isAllowedInCompletion)
+    case (FrameKind.result.rawValue, .toPeer): (kind, isStatusKnown) = (.result, header.status == .ok)
+    case (FrameKind.invoke.rawValue, .toPeer): (kind, isStatusKnown) = (.invoke, header.status == .ok)
+    default: return nil
+    }
+    return isStatusKnown && header.flags.rawValue & ~kind.allowedFlags.rawValue == 0 ? kind : nil
+  }
+
+  /// The rules for every header, and what is wrong where one is broken.
+  @inline(never)
+  package static func checkHeaderInFull(
     _ header: FrameHeader, direction: FrameDirection
   ) throws(ProtocolViolation) -> FrameKind {
     guard let kind = header.kind else { throw violation("unknown kind \(header.kindByte)") }

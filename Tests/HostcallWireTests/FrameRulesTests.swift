@@ -1,3 +1,4 @@
+import HostcallTestSupport
 import HostcallWire
 import Testing
 
@@ -12,6 +13,34 @@ struct FrameRulesTests {
       #expect((reason == nil) == kind.maySend(direction), "\(direction): \(reason ?? "accepted")")
       if !kind.maySend(direction) { #expect(reason == "\(kind) is not for this side to send") }
     }
+  }
+
+  @Test("say of common headers, by a shorter way, what they say of every header")
+  func shortWayAgreesWithTheLongOne() {
+    var generator = SeededGenerator(announcedFor: "shortWayAgreesWithTheLongOne")
+    let kinds: [FrameKind] = [.call, .complete, .result, .invoke]
+    var taken = 0
+    for _ in 0..<200_000 {
+      let few = { (values: [UInt8]) in
+        Bool.random(using: &generator) ? values[0] : values.randomElement(using: &generator)!
+      }
+      var header = FrameHeader(
+        kind: kinds.randomElement(using: &generator)!,
+        flags: FrameFlags(rawValue: few([0, 1, 8, 16, 0x3d, 64, 128, 255])),
+        encoding: PayloadEncoding(rawValue: few([0, 1, 2, 3, 127, 128])),
+        status: Status(rawValue: few([0, 9, 10, 11, 12, 26, 99, 100, 128])), id: UInt64(few([7, 0])),
+        function: UInt32(few([0, 5])), timeoutMilliseconds: UInt32(few([0, 5])), aux: UInt32(few([0, 5])))
+      header.nameBytes = UInt16.random(in: 0...300, using: &generator)
+      if Bool.random(using: &generator) { header.nameBytes = 0 }
+      header.metadataBytes = UInt16(few([0, 9]))
+      header.bodyBytes = UInt32.random(in: 0...400, using: &generator)
+      for direction in Self.directions {
+        guard let kind = FrameRules.kindOfCommonHeader(header, direction: direction) else { continue }
+        taken += 1
+        #expect((try? FrameRules.checkHeaderInFull(header, direction: direction)) == kind, "\(header)")
+      }
+    }
+    #expect(taken > 1_000)
   }
 
   @Test("refuse every byte that is no kind")
