@@ -8,12 +8,17 @@ package enum ControlMessage {
   private static let headerByteCount = MemoryLayout<cmsghdr>.size
   private static let numberByteCount = MemoryLayout<Int32>.size
 
-  /// Gives `body` memory in which the control data of any one message fits whole, so that the kernel cuts it short only
-  /// when this process can have no more descriptors.
-  package static func withRoom<Result>(_ body: (UnsafeMutableRawBufferPointer) -> Result) -> Result {
-    withUnsafeTemporaryAllocation(
-      byteCount: byteCount(forDescriptors: PassedDescriptors.maximumCount),
-      alignment: MemoryLayout<cmsghdr>.alignment, body)
+  /// Memory in which the control data of any one message fits whole, so that the kernel cuts it short only when this
+  /// process can have no more descriptors. One for all reads of a loop: it is too large for the stack.
+  package final class Room {
+    package let bytes = UnsafeMutableRawBufferPointer.allocate(
+      byteCount: byteCount(forDescriptors: PassedDescriptors.maximumCount), alignment: MemoryLayout<cmsghdr>.alignment)
+
+    package init() {}
+
+    deinit {
+      bytes.deallocate()
+    }
   }
 
   /// Gives `body` the control data that passes these descriptors, at most `PassedDescriptors.maximumCount`.

@@ -36,6 +36,10 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   ///
   /// Loop thread.
   package let chunkPool = ChunkPool()
+  /// What messages bring besides bytes, while one is read.
+  ///
+  /// Loop thread.
+  let controlRoom = ControlMessage.Room()
   /// The empty array that `drain` exchanges for the inbox's.
   ///
   /// Loop thread.

@@ -56,28 +56,27 @@ extension SocketStream {
 
   /// One `recvmsg`; nil leaves the reason in `errno`.
   private func receive(into buffer: UnsafeMutableRawBufferPointer) -> Int? {
-    ControlMessage.withRoom { control in
-      var piece = iovec(iov_base: buffer.baseAddress, iov_len: buffer.count)
-      return withUnsafeMutablePointer(to: &piece) { piece -> Int? in
-        var message = msghdr()
-        message.msg_iov = piece
-        message.msg_iovlen = 1
-        while true {
-          message.msg_control = control.baseAddress
-          message.msg_controllen = control.count
-          let count = recvmsg(descriptor, &message, Int32(MSG_DONTWAIT | MSG_CMSG_CLOEXEC))
-          if count < 0 {
-            if errno == EINTR { continue }
-            return nil
-          }
-          // With no descriptor to be had at all there is no control data either, only the mark that it was cut.
-          let wasTruncated = message.msg_flags & Int32(MSG_CTRUNC) != 0
-          if message.msg_controllen > 0 || wasTruncated {
-            keepDescriptors(
-              in: UnsafeRawBufferPointer(rebasing: control[..<message.msg_controllen]), wasTruncated: wasTruncated)
-          }
-          return count
+    let control = loop.controlRoom.bytes
+    var piece = iovec(iov_base: buffer.baseAddress, iov_len: buffer.count)
+    return withUnsafeMutablePointer(to: &piece) { piece -> Int? in
+      var message = msghdr()
+      message.msg_iov = piece
+      message.msg_iovlen = 1
+      while true {
+        message.msg_control = control.baseAddress
+        message.msg_controllen = control.count
+        let count = recvmsg(descriptor, &message, Int32(MSG_DONTWAIT | MSG_CMSG_CLOEXEC))
+        if count < 0 {
+          if errno == EINTR { continue }
+          return nil
         }
+        // With no descriptor to be had at all there is no control data either, only the mark that it was cut.
+        let wasTruncated = message.msg_flags & Int32(MSG_CTRUNC) != 0
+        if message.msg_controllen > 0 || wasTruncated {
+          keepDescriptors(
+            in: UnsafeRawBufferPointer(rebasing: control[..<message.msg_controllen]), wasTruncated: wasTruncated)
+        }
+        return count
       }
     }
   }

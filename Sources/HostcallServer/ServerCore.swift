@@ -6,7 +6,8 @@ import HostcallWire
 
 /// Joins the bridge and the loop: hands facts to the one, carries out its actions on the other, and holds no rule.
 ///
-/// All of it runs on the loop thread, which is its executor; callbacks of the loop enter by `assumeIsolated`.
+/// All of it runs on the loop thread, which is its executor; callbacks of the loop enter by `assumeIsolated`, those that
+/// come for every call by ``Entry``.
 ///
 /// - `idle`: made, not listening; calls and registrations of this process work. To `serving`, `leaving`.
 /// - `serving`: listens, if it has a path. To `leaving`.
@@ -85,6 +86,19 @@ actor ServerCore {
     }
   }
 
+  /// How the loop's callbacks for each turn and each read come in: as by `assumeIsolated`, which asks the runtime where it
+  /// is and allocates memory each time. A function that is isolated to its argument is called like one that is not; the
+  /// loop calls back on the loop thread alone, and what reads and writes a stream checks that.
+  typealias Entry = @Sendable (ServerCore, PeerID) -> Void
+
+  private static func entry(_ body: @escaping @Sendable (isolated ServerCore, PeerID) -> Void) -> Entry {
+    unsafeBitCast(body, to: Entry.self)
+  }
+
+  private let onReadable = entry { $0.readable($1) }
+  private let onWritable = entry { $0.writable($1) }
+  private let onTurn = entry { core, _ in core.endTurn() }
+
   /// Runs `body` inside, after everything that was handed in before. Any thread.
   nonisolated func enter(_ body: @escaping @Sendable (isolated ServerCore) -> Void) {
     loop.execute { self.assumeIsolated(body) }
@@ -94,7 +108,7 @@ actor ServerCore {
 
   /// Registers the built-in functions and begins to look after time and output. Once, before anything else.
   func prepare() {
-    turnHook = LoopTurnHook(loop) { [unowned self] in assumeIsolated { $0.endTurn() } }
+    turnHook = LoopTurnHook(loop) { [unowned self, onTurn] in onTurn(self, .nobody) }
     wakeTimer = LoopTimer(loop) { [unowned self] in assumeIsolated { $0.hitTime() } }
     for (index, function) in BuiltInFunction.allCases.enumerated() {
       builtIns[UInt32(index + 1)] = function
@@ -181,8 +195,8 @@ actor ServerCore {
       peer: peer, stream: stream, credentials: credentials, limits: bridge.limits(of: peer))
     while connections.count <= Int(peer.slot) { connections.append(nil) }
     connections[Int(peer.slot)] = connection
-    stream.onReadable = { [unowned self] in assumeIsolated { $0.readable(peer) } }
-    stream.onWritable = { [unowned self] in assumeIsolated { $0.writable(peer) } }
+    stream.onReadable = { [unowned self, onReadable] in onReadable(self, peer) }
+    stream.onWritable = { [unowned self, onWritable] in onWritable(self, peer) }
     stream.onHangUpWhilePaused = { [unowned self] in assumeIsolated { $0.hungUp(peer) } }
     stream.acceptsDescriptors = true
     stream.startReading()

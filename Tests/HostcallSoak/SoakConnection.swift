@@ -14,6 +14,7 @@ final class SoakConnection {
   private var attached: [(place: Int, descriptors: PassedDescriptors)] = []
   /// Descriptors that have come and whose frame has not been whole yet.
   private var arrived: [PassedDescriptors] = []
+  private let control = ControlMessage.Room()
   private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 65_536, alignment: 16)
 
   /// Connects, or gives nil where the socket takes nobody now.
@@ -123,19 +124,17 @@ final class SoakConnection {
   private func receiveOnce() -> Int {
     var piece = iovec(iov_base: buffer.baseAddress, iov_len: buffer.count)
     return withUnsafeMutablePointer(to: &piece) { piece in
-      ControlMessage.withRoom { control in
-        var message = msghdr()
-        message.msg_iov = piece
-        message.msg_iovlen = 1
-        message.msg_control = control.baseAddress
-        message.msg_controllen = control.count
-        let count = recvmsg(descriptor, &message, Int32(MSG_DONTWAIT | MSG_CMSG_CLOEXEC))
-        if count > 0, message.msg_controllen > 0 {
-          let came = UnsafeRawBufferPointer(rebasing: control[..<message.msg_controllen])
-          arrived.append(PassedDescriptors(takingOver: ControlMessage.descriptors(in: came)))
-        }
-        return count
+      var message = msghdr()
+      message.msg_iov = piece
+      message.msg_iovlen = 1
+      message.msg_control = control.bytes.baseAddress
+      message.msg_controllen = control.bytes.count
+      let count = recvmsg(descriptor, &message, Int32(MSG_DONTWAIT | MSG_CMSG_CLOEXEC))
+      if count > 0, message.msg_controllen > 0 {
+        let came = UnsafeRawBufferPointer(rebasing: control.bytes[..<message.msg_controllen])
+        arrived.append(PassedDescriptors(takingOver: ControlMessage.descriptors(in: came)))
       }
+      return count
     }
   }
 
