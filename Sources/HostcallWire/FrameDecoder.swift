@@ -1,21 +1,34 @@
 /// One frame that the decoder has found and checked.
 ///
-/// `body` is valid until the decoder is asked for the next one.
+/// `body` and `large` are valid until the decoder is asked for the next one; whoever holds `large` may use it for longer.
 public struct DecodedFrame {
   public let header: FrameHeader
   public let kind: FrameKind
-  /// Name, metadata and payload; empty where ``isTooLarge``.
+  /// Name, metadata and payload; empty where ``isTooLarge``. Of a ``large`` one only its head, with name and metadata.
   public let body: UnsafeRawBufferPointer
   /// Whether the frame exceeds the connection's `max-frame`: its body is thrown away as it comes.
   public let isTooLarge: Bool
+  // Unmanaged, for a reference would be counted with every frame on its way; the decoder holds the object.
+  @usableFromInline let unmanagedLarge: Unmanaged<LargeBody>?
 
   @inlinable
-  public init(header: FrameHeader, kind: FrameKind, body: UnsafeRawBufferPointer, isTooLarge: Bool) {
+  public init(
+    header: FrameHeader, kind: FrameKind, body: UnsafeRawBufferPointer, isTooLarge: Bool, large: LargeBody? = nil
+  ) {
     self.header = header
     self.kind = kind
     self.body = body
     self.isTooLarge = isTooLarge
+    unmanagedLarge = large.map { Unmanaged.passUnretained($0) }
   }
+
+  /// Whether it is so large that its body has memory of its own.
+  @inlinable
+  public var isLarge: Bool { unmanagedLarge != nil }
+
+  /// The whole body, where it is so large that it has memory of its own.
+  @inlinable
+  public var large: LargeBody? { unmanagedLarge?.takeUnretainedValue() }
 
   // Where the frame is too large, its header tells sizes of parts that are not there.
 
@@ -29,9 +42,11 @@ public struct DecodedFrame {
     isTooLarge ? body : UnsafeRawBufferPointer(rebasing: body[nameEnd..<metadataEnd])
   }
 
+  /// Not of a ``large`` body, which lies in several pieces.
   @inlinable
   public var payload: UnsafeRawBufferPointer {
-    isTooLarge ? body : UnsafeRawBufferPointer(rebasing: body[metadataEnd...])
+    precondition(!isLarge, "the payload of a large body does not lie in one piece")
+    return isTooLarge ? body : UnsafeRawBufferPointer(rebasing: body[metadataEnd...])
   }
 
   @inlinable
@@ -48,10 +63,16 @@ public struct DecodedFrame {
 /// end has not come is kept by ``end()``. Frames that lie whole in the lent bytes are never copied. A frame is refused
 /// as soon as its header shows that it breaks a rule. Memory grows with the bytes that came, never with what a length
 /// field asks for.
+///
+/// With a source of segments, the body of a large frame gets memory of its own, see ``LargeBody``. Once a good part of it
+/// has come, its owner may read the rest straight into that memory: ``room(upTo:)``, ``didRead(_:)``.
 package struct FrameDecoder {
   private let direction: FrameDirection
   /// The largest body taken, in bytes: the connection's `max-frame`.
   private let largestBodyBytes: UInt32
+  /// The smallest body that gets memory of its own, in bytes.
+  private let smallestLargeBodyBytes: UInt32
+  private let segments: (any SegmentSource)?
   /// The frame whose end has not come, or the one that was given out last.
   private var kept: FrameBytes?
   /// Whether the kept frame was given out, so that the next step lets it go.
@@ -64,13 +85,37 @@ package struct FrameDecoder {
   private var position = 0
 
   /// A decoder for what comes in this direction.
-  package init(direction: FrameDirection, largestBodyBytes: UInt32) {
+  ///
+  /// - Parameter segments: where the memory for bodies of large frames comes from; without it they are like others.
+  package init(direction: FrameDirection, largestBodyBytes: UInt32, segments: (any SegmentSource)? = nil) {
     self.direction = direction
     self.largestBodyBytes = largestBodyBytes
+    self.segments = segments
+    smallestLargeBodyBytes = segments?.smallestLargeBodyBytes ?? .max
   }
 
-  /// Bytes that are kept for a frame whose end has not come.
-  package var keptBytes: Int { kept?.count ?? 0 }
+  /// Bytes of memory that are kept for a frame whose end has not come: as many as have come, and of a large one up to a
+  /// segment more.
+  package var keptBytes: Int { kept?.heldByteCount ?? 0 }
+
+  /// Bytes that are still to come of a large frame, if its owner may read them into ``room(upTo:)``; else 0.
+  package var missingLargeBytes: Int {
+    guard let large = kept?.large, let (header, _) = keptHeader, !keptIsGivenOut else { return 0 }
+    return Int(header.bodyBytes) - large.count
+  }
+
+  /// Room for the next bytes of the connection, as it lies in memory, in order: up to `byteCount`, and no more than
+  /// ``missingLargeBytes``. Not between ``begin(_:)`` and ``end()``. ``didRead(_:)`` follows.
+  package mutating func room(upTo byteCount: Int) -> [UnsafeMutableRawBufferPointer] {
+    kept?.large?.room(min(byteCount, missingLargeBytes)) ?? []
+  }
+
+  /// So many bytes have been read into the room, none of them past it.
+  ///
+  /// If the frame is whole now, ``next()`` gives it after a ``begin(_:)`` with the bytes behind it, if only none.
+  package mutating func didRead(_ byteCount: Int) {
+    kept?.large?.didFill(byteCount)
+  }
 
   /// Whether everything that was lent belongs to frames that have come whole.
   package var isBetweenFrames: Bool {
@@ -100,6 +145,11 @@ package struct FrameDecoder {
       bytesToSkip = UInt64(header.bodyBytes)
       skip()
       return tooLarge(header, kind)
+    }
+    if header.bodyBytes >= smallestLargeBodyBytes, hasComeFarEnough(header, bytes: left) {
+      keep(FrameHeader.byteCount)
+      keptHeader = (header, kind)
+      return try finishKept()
     }
     guard left >= header.frameBytes else { return nil }
     let start = position + FrameHeader.byteCount
@@ -139,13 +189,29 @@ package struct FrameDecoder {
       }
       keptHeader = (header, kind)
     }
-    guard let (header, kind) = keptHeader else { return nil }
+    guard let kept = self.kept, let (header, kind) = keptHeader else { return nil }
+    if kept.large == nil, header.bodyBytes >= smallestLargeBodyBytes, let segments,
+      hasComeFarEnough(header, bytes: kept.count + lent.count - position)
+    {
+      kept.beginLarge(segments)
+    }
     keep(min(header.frameBytes - kept.count, lent.count - position))
     guard kept.count == header.frameBytes else { return nil }
     keptIsGivenOut = true
-    let body = UnsafeRawBufferPointer(start: kept.start + FrameHeader.byteCount, count: Int(header.bodyBytes))
+    let body =
+      kept.large?.head
+      ?? UnsafeRawBufferPointer(start: kept.start + FrameHeader.byteCount, count: Int(header.bodyBytes))
     try FrameRules.checkBody(body, header: header, kind: kind, direction: direction)
-    return DecodedFrame(header: header, kind: kind, body: body, isTooLarge: false)
+    return DecodedFrame(header: header, kind: kind, body: body, isTooLarge: false, large: kept.large)
+  }
+
+  /// Whether so many bytes of a frame, its header among them, are enough to give its body segments: with a quarter of one
+  /// no more than four times what has come is held.
+  private func hasComeFarEnough(_ header: FrameHeader, bytes: Int) -> Bool {
+    guard let segments else { return false }
+    let segmentByteCount = segments.segmentByteCount
+    return bytes - FrameHeader.byteCount >= min(segmentByteCount / 4, Int(header.bodyBytes))
+      && Int(header.nameBytes) + Int(header.metadataBytes) <= segmentByteCount
   }
 
   private func tooLarge(_ header: FrameHeader, _ kind: FrameKind) -> DecodedFrame {
@@ -177,10 +243,13 @@ package struct FrameDecoder {
 
 /// The bytes of a frame that came in pieces.
 ///
-/// It doubles as bytes come, so that a length field alone costs nothing.
+/// It doubles as bytes come, so that a length field alone costs nothing, until the body gets memory of its own.
 private final class FrameBytes {
   private(set) var start: UnsafeMutableRawPointer
-  private(set) var count = 0
+  /// Bytes that have come, those of the large body among them.
+  var count: Int { ownCount + (large?.count ?? 0) }
+  private(set) var large: LargeBody?
+  private var ownCount = 0
   private var capacity = 256
 
   init() {
@@ -191,17 +260,36 @@ private final class FrameBytes {
     start.deallocate()
   }
 
+  /// Bytes of memory that grow with what has come.
+  var heldByteCount: Int { ownCount + (large?.heldByteCount ?? 0) }
+
+  /// From now on the body goes to segments, and what has come of it is moved there.
+  func beginLarge(_ segments: any SegmentSource) {
+    let large = LargeBody(source: segments)
+    self.large = large
+    guard ownCount > FrameHeader.byteCount else { return }
+    large.append(
+      UnsafeRawBufferPointer(start: start + FrameHeader.byteCount, count: ownCount - FrameHeader.byteCount))
+    ownCount = FrameHeader.byteCount
+    let header = UnsafeMutableRawPointer.allocate(byteCount: ownCount, alignment: 16)
+    header.copyMemory(from: start, byteCount: ownCount)
+    start.deallocate()
+    start = header
+    capacity = ownCount
+  }
+
   func append(_ bytes: UnsafeRawBufferPointer) {
-    if count + bytes.count > capacity {
-      capacity = max(capacity * 2, count + bytes.count)
+    if let large { return large.append(bytes) }
+    if ownCount + bytes.count > capacity {
+      capacity = max(capacity * 2, ownCount + bytes.count)
       let larger = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 16)
-      larger.copyMemory(from: start, byteCount: count)
+      larger.copyMemory(from: start, byteCount: ownCount)
       start.deallocate()
       start = larger
     }
     if let base = bytes.baseAddress {
-      (start + count).copyMemory(from: base, byteCount: bytes.count)
+      (start + ownCount).copyMemory(from: base, byteCount: bytes.count)
     }
-    count += bytes.count
+    ownCount += bytes.count
   }
 }

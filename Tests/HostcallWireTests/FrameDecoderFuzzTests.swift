@@ -50,16 +50,22 @@ struct FrameDecoderFuzzTests {
     let largestBodyBytes = UInt32.random(in: 0...200, using: &random)
     for direction in [FrameDirection.toDaemon, .toPeer] {
       var outcomes: [(frames: [Frame], refusal: ProtocolViolation?)] = []
-      for fragmentation in [Fragmentation.whole, .random(seed: random.next())] {
-        var feeder = Feeder(direction, largestBodyBytes: largestBodyBytes)
+      let segments = CountingSegments(
+        segmentByteCount: .random(in: 1...90, using: &random),
+        smallestLargeBodyBytes: .random(in: 1...90, using: &random))
+      let cuts = Fragmentation.random(seed: random.next())
+      for (fragmentation, segments) in [(Fragmentation.whole, nil), (cuts, nil), (.whole, segments), (cuts, segments)] {
+        var feeder = Feeder(direction, largestBodyBytes: largestBodyBytes, segments: segments)
         var refusal: ProtocolViolation?
         do { try feeder.feed(bytes, fragmentation) } catch { refusal = error }
         outcomes.append((feeder.frames, refusal))
-        if feeder.largestKeptBytes > bytes.count { Issue.record("\(what): keeps \(feeder.largestKeptBytes) bytes") }
+        let bound = bytes.count + (segments?.segmentByteCount ?? 0)
+        if feeder.largestKeptBytes > bound { Issue.record("\(what): keeps \(feeder.largestKeptBytes) bytes") }
       }
-      if outcomes[0].frames != outcomes[1].frames || outcomes[0].refusal != outcomes[1].refusal {
-        Issue.record("\(what), \(direction): decodes otherwise when it is cut")
+      for outcome in outcomes where outcome.frames != outcomes[0].frames || outcome.refusal != outcomes[0].refusal {
+        Issue.record("\(what), \(direction): decodes otherwise when it is cut or has segments")
       }
+      if segments.segmentsInUse != 0 { Issue.record("\(what), \(direction): keeps segments when it is gone") }
     }
   }
 }

@@ -22,6 +22,25 @@ struct FrameDecoderTests {
     }
   }
 
+  @Test("gives the same frames where large ones have memory of their own, read into it directly", arguments: 0..<60)
+  func segmentsChangeNothing(seed: UInt64) throws {
+    for direction in [FrameDirection.toDaemon, .toPeer] {
+      var generator = FrameGenerator(random: SeededGenerator(seed: seed), direction: direction, largestBodyBytes: 3_000)
+      let made = (0..<60).map { _ in generator.next() }
+      let stream = made.flatMap(\.bytes)
+      for fragmentation in [.whole, .byteByByte] + (0..<8).map({ Fragmentation.random(seed: seed << 8 | $0) }) {
+        for segmentByteCount in [64, 500, 4_096] {
+          let segments = CountingSegments(segmentByteCount: segmentByteCount, smallestLargeBodyBytes: 200)
+          var feeder = Feeder(direction, largestBodyBytes: 3_000, segments: segments)
+          try feeder.feed(stream, fragmentation)
+          #expect(feeder.frames == made.map(\.frame), "seed \(seed), \(fragmentation)")
+          #expect(feeder.keptBytes == 0 && segments.segmentsInUse == 0, "seed \(seed), \(fragmentation)")
+          #expect(feeder.largestKeptBytes <= FrameHeader.byteCount + 3_000 + segmentByteCount)
+        }
+      }
+    }
+  }
+
   @Test("gives a body without copying it where the frame lies whole in the lent bytes")
   func wholeFramesAreNotCopied() throws {
     let wire = Bytes.frame(.call, payload: [1, 2, 3]) + Bytes.frame(.ping)

@@ -47,18 +47,30 @@ enum Fragmentation: Sendable, CustomStringConvertible {
 
 /// A decoder that is handed each piece in memory of exactly its size, overwritten and freed as soon as the decoder has
 /// ended with it: bytes that are read too far or too late come out wrong, or are caught by the address sanitizer.
+///
+/// With segments, what is missing of a large frame is put straight into its memory, as a read of a socket does.
 struct Feeder {
   private var decoder: FrameDecoder
   private(set) var frames: [Frame] = []
   private(set) var largestKeptBytes = 0
 
-  init(_ direction: FrameDirection, largestBodyBytes: UInt32 = 16 << 20) {
-    decoder = FrameDecoder(direction: direction, largestBodyBytes: largestBodyBytes)
+  init(_ direction: FrameDirection, largestBodyBytes: UInt32 = 16 << 20, segments: CountingSegments? = nil) {
+    decoder = FrameDecoder(direction: direction, largestBodyBytes: largestBodyBytes, segments: segments)
   }
 
   var keptBytes: Int { decoder.keptBytes }
 
-  mutating func feed(_ bytes: some Collection<UInt8>) throws(ProtocolViolation) {
+  mutating func feed(_ all: some Collection<UInt8>) throws(ProtocolViolation) {
+    var bytes = Array(all)
+    if decoder.missingLargeBytes > 0 {
+      var read = 0
+      for room in decoder.room(upTo: bytes.count) {
+        room.copyBytes(from: bytes[read..<(read + room.count)])
+        read += room.count
+      }
+      decoder.didRead(read)
+      bytes.removeFirst(read)
+    }
     let lent = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
     lent.copyBytes(from: bytes)
     decoder.begin(UnsafeRawBufferPointer(lent))
@@ -72,7 +84,7 @@ struct Feeder {
       frames.append(
         Frame(
           header: frame.header, kind: frame.kind, isTooLarge: frame.isTooLarge, name: Array(frame.name),
-          metadata: Array(frame.metadata), payload: Array(frame.payload)))
+          metadata: Array(frame.metadata), payload: frame.payloadBytes))
     }
   }
 
