@@ -1,4 +1,5 @@
-/// The header at the start of a chunk's memory; its bytes follow `OutputChunk.headerByteCount` further on.
+/// The header at the start of a chunk's memory; its bytes follow `OutputChunk.headerByteCount` further on, or lie in
+/// memory of somebody else's.
 @usableFromInline
 struct OutputChunk {
   typealias Pointer = UnsafeMutablePointer<OutputChunk>
@@ -16,6 +17,9 @@ struct OutputChunk {
   var end = 0
   /// How many bytes had been appended to the queue before the first one of this chunk.
   var startPosition: UInt64 = 0
+  /// Who keeps the bytes, held by this chunk, where they are not its own; and where they are.
+  var owner: Unmanaged<AnyObject>?
+  var shared: UnsafeMutableRawPointer?
 
   static func allocate(capacity: Int) -> Pointer {
     let memory = UnsafeMutableRawPointer.allocate(
@@ -23,12 +27,22 @@ struct OutputChunk {
     return memory.initializeMemory(as: OutputChunk.self, to: OutputChunk(capacity: capacity))
   }
 
+  /// A chunk whose bytes, all of which are there, are kept by `owner`.
+  static func allocate(sharing bytes: UnsafeRawBufferPointer, of owner: AnyObject) -> Pointer {
+    let chunk = Pointer.allocate(capacity: 1)
+    chunk.initialize(to: OutputChunk(capacity: bytes.count))
+    chunk.pointee.owner = .passRetained(owner)
+    chunk.pointee.shared = UnsafeMutableRawPointer(mutating: bytes.baseAddress)
+    return chunk
+  }
+
   static func deallocate(_ chunk: Pointer) {
+    chunk.pointee.owner?.release()
     UnsafeMutableRawPointer(chunk).deallocate()
   }
 
   static func bytes(of chunk: Pointer) -> UnsafeMutableRawPointer {
-    UnsafeMutableRawPointer(chunk) + headerByteCount
+    chunk.pointee.shared ?? UnsafeMutableRawPointer(chunk) + headerByteCount
   }
 }
 
@@ -77,9 +91,22 @@ package final class ChunkPool {
     return spare
   }
 
+  /// An empty chunk with room for exactly this many bytes.
+  func take(exactly byteCount: Int) -> OutputChunk.Pointer {
+    chunksInUse += 1
+    return OutputChunk.allocate(capacity: byteCount)
+  }
+
+  /// A full chunk with bytes that `owner` keeps.
+  func take(sharing bytes: UnsafeRawBufferPointer, of owner: AnyObject) -> OutputChunk.Pointer {
+    chunksInUse += 1
+    return OutputChunk.allocate(sharing: bytes, of: owner)
+  }
+
   /// Takes back a chunk; keeps it if it has the common size and few are spare.
   func put(_ chunk: OutputChunk.Pointer) {
     chunksInUse -= 1
+    guard chunk.pointee.owner == nil else { return OutputChunk.deallocate(chunk) }
     guard chunk.pointee.capacity == Self.chunkByteCount, spareCount < Self.maximumSpareChunks else {
       freedBytes += chunk.pointee.capacity
       OutputChunk.deallocate(chunk)

@@ -3,6 +3,9 @@
 /// A frame never straddles chunks, and a chunk is kept until its last byte has left, so a frame that has not wholly
 /// left is always whole in memory. Larger frames than a chunk's get one of their own. An empty queue holds no chunk.
 ///
+/// Only the last part of a frame may lie elsewhere, in memory that somebody else keeps and that is not copied: whoever
+/// keeps it is held until the frame's last byte has left.
+///
 /// Thread: the loop thread, except for its release, which may happen anywhere.
 ///
 /// Unsafe pointers' rule: `head` to the last chunk is a list that this queue alone owns; `fillPosition` and `room`
@@ -62,6 +65,47 @@ public struct OutputQueue: ~Copyable {
     appendFrame(byteCount: byteCount, fill)
   }
 
+  /// Appends a frame whose last part is not copied: `byteCount` bytes, more than 0, that `fill` writes whole, then those
+  /// of `runs`, at least one and none of them empty.
+  ///
+  /// `owner` keeps the bytes of `runs` where they are, unchanged; it is held until the last of them has left, or the
+  /// stream is closed. Descriptors, if there are any, leave with the first byte.
+  package mutating func appendFrame(
+    byteCount: Int, descriptors: PassedDescriptors? = nil, sharing runs: [UnsafeRawBufferPointer], of owner: AnyObject,
+    _ fill: (UnsafeMutableRawBufferPointer) -> Void
+  ) {
+    precondition(!runs.isEmpty && !runs.contains { $0.isEmpty }, "a frame shares at least one byte")
+    if let descriptors {
+      let end = appendedBytes + UInt64(runs.reduce(byteCount) { $0 + $1.count })
+      queuedDescriptors.append(descriptors, start: appendedBytes, end: end)
+    }
+    // A chunk of the common size would hold these few bytes alone, for nothing can be appended to it any more.
+    if byteCount > room { link(pool.take(exactly: byteCount)) }
+    appendFrame(byteCount: byteCount, fill)
+    for run in runs {
+      link(pool.take(sharing: run, of: owner))
+      room = 0
+      appendedBytes &+= UInt64(run.count)
+    }
+  }
+
+  /// Who keeps the last part of a frame that has not wholly left; nil if that part is not shared, or has left, or never
+  /// was.
+  ///
+  /// `position` is what `appendedBytes` was right after the frame was appended. The cost grows with the number of
+  /// chunks before the frame.
+  package func owner(ofFrameEndingAt position: UInt64) -> AnyObject? {
+    guard position > sentBytes, position <= appendedBytes else { return nil }
+    var next = head
+    while let chunk = next, chunk.pointee.startPosition < position {
+      if position == chunk.pointee.startPosition + UInt64(end(of: chunk)) {
+        return chunk.pointee.owner?.takeUnretainedValue()
+      }
+      next = chunk.pointee.next
+    }
+    return nil
+  }
+
   /// The descriptors of a frame that has not wholly left, or nil if it has none, or has left, or never was.
   ///
   /// `position` is what `appendedBytes` was right after the frame was appended.
@@ -69,7 +113,8 @@ public struct OutputQueue: ~Copyable {
     queuedDescriptors.ending(at: position)
   }
 
-  /// Gives `body` the bytes of a frame that has not wholly left, or returns nil if that frame has, or never was.
+  /// Gives `body` the bytes of a frame that has not wholly left, or returns nil if that frame has, or never was, or does
+  /// not lie in one piece.
   ///
   /// `position` is what `appendedBytes` was right after the frame was appended. The cost grows with the number of
   /// chunks before the frame.
@@ -157,7 +202,11 @@ public struct OutputQueue: ~Copyable {
   @inline(never) @usableFromInline
   mutating func beginChunk(forFrameOf byteCount: Int) {
     precondition(byteCount > 0, "a frame has at least one byte")
-    let chunk = pool.take(atLeast: byteCount)
+    link(pool.take(atLeast: byteCount))
+  }
+
+  /// Makes a chunk the last one, to be filled from its start.
+  private mutating func link(_ chunk: OutputChunk.Pointer) {
     chunk.pointee.startPosition = appendedBytes
     if let last {
       last.pointee.end = end(of: last)

@@ -94,6 +94,14 @@ public final class SocketStream: LoopHandle {
     output.appendFrame(byteCount: byteCount, descriptors: descriptors, fill)
   }
 
+  /// Appends a frame whose last part is not copied, see `OutputQueue`.
+  package func appendFrame(
+    byteCount: Int, descriptors: PassedDescriptors?, sharing runs: [UnsafeRawBufferPointer], of owner: AnyObject,
+    _ fill: (UnsafeMutableRawBufferPointer) -> Void
+  ) {
+    output.appendFrame(byteCount: byteCount, descriptors: descriptors, sharing: runs, of: owner, fill)
+  }
+
   /// Who is at the other end.
   package func peerCredentials() throws(LoopError) -> PeerCredentials {
     loop.preconditionIsCurrent("SocketStream.peerCredentials")

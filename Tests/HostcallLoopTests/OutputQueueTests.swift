@@ -10,6 +10,47 @@ struct OutputQueueTests {
   private struct Frame {
     let end: UInt64
     let bytes: [UInt8]
+    let isShared: Bool
+    /// Who keeps its last part; the queue alone holds it.
+    weak var owner: Owner?
+  }
+
+  /// Bytes that a queue shares, cut at random.
+  private final class Owner {
+    private let memory: UnsafeMutableRawBufferPointer
+    let runs: [UnsafeRawBufferPointer]
+
+    init(_ bytes: ArraySlice<UInt8>, _ random: inout SeededGenerator) {
+      memory = .allocate(byteCount: bytes.count, alignment: 1)
+      memory.copyBytes(from: bytes)
+      var runs: [UnsafeRawBufferPointer] = []
+      var start = 0
+      while start < bytes.count {
+        let count = Int.random(in: 1...(bytes.count - start), using: &random)
+        runs.append(UnsafeRawBufferPointer(rebasing: memory[start..<(start + count)]))
+        start += count
+      }
+      self.runs = runs
+    }
+
+    deinit {
+      memory.initializeMemory(as: UInt8.self, repeating: 0xaa)
+      memory.deallocate()
+    }
+  }
+
+  /// Appends a frame whose last part, if it has two bytes, is shared.
+  private static func appendSharing(
+    _ bytes: [UInt8], to queue: inout OutputQueue, _ random: inout SeededGenerator
+  ) -> Owner? {
+    guard bytes.count > 1 else {
+      append(bytes, to: &queue)
+      return nil
+    }
+    let own = Int.random(in: 1...min(bytes.count - 1, 300), using: &random)
+    let owner = Owner(bytes[own...], &random)
+    queue.appendFrame(byteCount: own, sharing: owner.runs, of: owner) { $0.copyBytes(from: bytes[..<own]) }
+    return owner
   }
 
   private static func append(_ bytes: [UInt8], to queue: inout OutputQueue) {
@@ -50,9 +91,14 @@ struct OutputQueueTests {
           let largest = [64, 4_000, 65_472, 200_000].randomElement(using: &random) ?? 64
           let bytes = [UInt8](
             repeating: .random(in: 0 ... .max, using: &random), count: .random(in: 1...largest, using: &random))
-          Self.append(bytes, to: &queue)
+          var owner: Owner?
+          if Bool.random(using: &random) {
+            owner = Self.appendSharing(bytes, to: &queue, &random)
+          } else {
+            Self.append(bytes, to: &queue)
+          }
           appended += UInt64(bytes.count)
-          frames.append(Frame(end: appended, bytes: bytes))
+          frames.append(Frame(end: appended, bytes: bytes, isShared: owner != nil, owner: owner))
           unsent += bytes
         case 6..<9:
           let count = Int.random(in: 0...queue.queuedBytes, using: &random)
@@ -73,6 +119,7 @@ struct OutputQueueTests {
         if queue.queuedBytes == 0 { #expect(pool.chunksInUse == 0) }
       }
       queue.removeAll()
+      #expect(frames.allSatisfy { $0.owner == nil })
       #expect(pool.chunksInUse == 0 && queue.queuedBytes == 0 && queue.appendedBytes == sent)
       #expect(pool.spareCount <= ChunkPool.maximumSpareChunks)
     }
@@ -83,7 +130,11 @@ struct OutputQueueTests {
       let found = queue.withFrame(endingAt: frame.end, byteCount: frame.bytes.count) {
         Self.equal($0.baseAddress, $0.count, frame.bytes)
       }
-      #expect(found == (frame.end > queue.sentBytes ? true : nil))
+      let isUnsent = frame.end > queue.sentBytes
+      #expect(found == (isUnsent && !frame.isShared ? true : nil))
+      // Held until its last byte has left, and not a moment longer.
+      #expect((frame.owner != nil) == (isUnsent && frame.isShared))
+      #expect(queue.owner(ofFrameEndingAt: frame.end) === frame.owner)
     }
   }
 
