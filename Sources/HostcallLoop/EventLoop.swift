@@ -40,6 +40,10 @@ package final class EventLoop: SerialExecutor, @unchecked Sendable {
   ///
   /// Loop thread.
   let controlRoom = ControlMessage.Room()
+  /// The spare memory for what is too large for chunks.
+  ///
+  /// Any thread.
+  package let segmentPool = SegmentPool()
   /// The empty array that `drain` exchanges for the inbox's.
   ///
   /// Loop thread.
