@@ -19,12 +19,28 @@ extension SocketStream {
   /// `acceptsDescriptors` they are closed at once. When the system is short of memory the stream waits for it, see
   /// `Shortage`, and says `wouldBlock`.
   package func read(into buffer: UnsafeMutableRawBufferPointer) -> ReadOutcome {
-    loop.preconditionIsCurrent("SocketStream.read")
     precondition(buffer.count > 0, "a read needs room")
+    var piece = iovec(iov_base: buffer.baseAddress, iov_len: buffer.count)
+    return withUnsafeMutablePointer(to: &piece) { read(into: $0, count: 1) }
+  }
+
+  /// The same into several pieces of memory, at least one and none of them empty, one after another.
+  package func read(into buffers: [UnsafeMutableRawBufferPointer]) -> ReadOutcome {
+    precondition(!buffers.isEmpty && !buffers.contains { $0.isEmpty }, "a read needs room")
+    return withUnsafeTemporaryAllocation(of: iovec.self, capacity: buffers.count) { pieces in
+      for (index, buffer) in buffers.enumerated() {
+        pieces.initializeElement(at: index, to: iovec(iov_base: buffer.baseAddress, iov_len: buffer.count))
+      }
+      return read(into: pieces.baseAddress.unsafelyUnwrapped, count: buffers.count)
+    }
+  }
+
+  private func read(into pieces: UnsafeMutablePointer<iovec>, count pieceCount: Int) -> ReadOutcome {
+    loop.preconditionIsCurrent("SocketStream.read")
     guard isOpen else { return .failed(EBADF) }
     if receivedDescriptors != nil { receivedDescriptors = nil }
     let isHeldBack = isHeldBack
-    guard let count = isHeldBack ? nil : receive(into: buffer) else {
+    guard let count = isHeldBack ? nil : receive(into: pieces, count: pieceCount) else {
       let code = isHeldBack ? EMFILE : errno
       if code == EAGAIN { return .wouldBlock }
       if waitOutReadingShortage(code) { return .wouldBlock }
@@ -55,29 +71,26 @@ extension SocketStream {
   private var isHeldBack: Bool { hasBroughtDescriptors && DescriptorCloser.shared.isBehind }
 
   /// One `recvmsg`; nil leaves the reason in `errno`.
-  private func receive(into buffer: UnsafeMutableRawBufferPointer) -> Int? {
+  private func receive(into pieces: UnsafeMutablePointer<iovec>, count pieceCount: Int) -> Int? {
     let control = loop.controlRoom.bytes
-    var piece = iovec(iov_base: buffer.baseAddress, iov_len: buffer.count)
-    return withUnsafeMutablePointer(to: &piece) { piece -> Int? in
-      var message = msghdr()
-      message.msg_iov = piece
-      message.msg_iovlen = 1
-      while true {
-        message.msg_control = control.baseAddress
-        message.msg_controllen = control.count
-        let count = recvmsg(descriptor, &message, Int32(MSG_DONTWAIT | MSG_CMSG_CLOEXEC))
-        if count < 0 {
-          if errno == EINTR { continue }
-          return nil
-        }
-        // With no descriptor to be had at all there is no control data either, only the mark that it was cut.
-        let wasTruncated = message.msg_flags & Int32(MSG_CTRUNC) != 0
-        if message.msg_controllen > 0 || wasTruncated {
-          keepDescriptors(
-            in: UnsafeRawBufferPointer(rebasing: control[..<message.msg_controllen]), wasTruncated: wasTruncated)
-        }
-        return count
+    var message = msghdr()
+    message.msg_iov = pieces
+    message.msg_iovlen = pieceCount
+    while true {
+      message.msg_control = control.baseAddress
+      message.msg_controllen = control.count
+      let count = recvmsg(descriptor, &message, Int32(MSG_DONTWAIT | MSG_CMSG_CLOEXEC))
+      if count < 0 {
+        if errno == EINTR { continue }
+        return nil
       }
+      // With no descriptor to be had at all there is no control data either, only the mark that it was cut.
+      let wasTruncated = message.msg_flags & Int32(MSG_CTRUNC) != 0
+      if message.msg_controllen > 0 || wasTruncated {
+        keepDescriptors(
+          in: UnsafeRawBufferPointer(rebasing: control[..<message.msg_controllen]), wasTruncated: wasTruncated)
+      }
+      return count
     }
   }
 
