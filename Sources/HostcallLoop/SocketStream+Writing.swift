@@ -15,6 +15,9 @@ extension SocketStream {
   private static let maximumPiecesPerSend = 64
   /// How many system calls one flush may make before others on the loop have their turn.
   private static let maximumSendsPerFlush = 4
+  /// And how many bytes it may send: what a large frame leaves in the queue then goes out turn by turn, however fast the
+  /// peer reads, and others have to wait for one such write and no more.
+  package static let maximumBytesPerFlush = 262_144
 
   /// Sends what `output` holds, as far as the socket takes it now.
   ///
@@ -33,10 +36,11 @@ extension SocketStream {
 
   /// Sends and notes whether to go on when the socket is writable; the caller updates the watching.
   func sendQueued() -> FlushOutcome {
-    for _ in 0..<Self.maximumSendsPerFlush {
+    var bytesLeft = Self.maximumBytesPerFlush
+    for _ in 0..<Self.maximumSendsPerFlush where bytesLeft > 0 {
       let queued = output.queuedBytes
       if queued == 0 || output.hasDescriptors && mustWaitForReader() { break }
-      let (sent, offered) = sendOnce()
+      let (sent, offered) = sendOnce(byteLimit: bytesLeft)
       if sent < 0 {
         let code = errno
         if code == EAGAIN { break }
@@ -47,6 +51,7 @@ extension SocketStream {
       }
       if sendingShortage.isMet { sendingShortage.end() }
       output.didSend(byteCount: sent)
+      bytesLeft -= sent
       // Taking less than was offered is how the socket says that it is full.
       if sent < offered { break }
     }
@@ -55,13 +60,13 @@ extension SocketStream {
   }
 
   /// One `sendmsg`: how many bytes it took (or -1, with the reason in `errno`) of how many.
-  private func sendOnce() -> (sent: Int, offered: Int) {
+  private func sendOnce(byteLimit: Int) -> (sent: Int, offered: Int) {
     // Descriptors leave with the first byte of a message, so a frame that has some begins one.
-    output.hasDescriptors ? sendOnceWithDescriptors() : sendOnce(byteLimit: .max, control: nil)
+    output.hasDescriptors ? sendOnceWithDescriptors(byteLimit) : sendOnce(byteLimit: byteLimit, control: nil)
   }
 
-  private func sendOnceWithDescriptors() -> (sent: Int, offered: Int) {
-    let byteLimit = output.bytesBeforeNextDescriptors()
+  private func sendOnceWithDescriptors(_ byteLimit: Int) -> (sent: Int, offered: Int) {
+    let byteLimit = min(byteLimit, output.bytesBeforeNextDescriptors())
     guard let descriptors = output.descriptorsToSendNow() else { return sendOnce(byteLimit: byteLimit, control: nil) }
     return descriptors.withNumbers { numbers in
       let outcome = ControlMessage.with(numbers) { sendOnce(byteLimit: byteLimit, control: $0) }

@@ -35,6 +35,40 @@ struct SocketStreamTests {
     await loop.stop()
   }
 
+  @Test("one flush sends no more than 256 KiB, however much the socket takes, and the rest goes turn by turn")
+  func aFlushIsBounded() async throws {
+    let loop = try EventLoop(threadName: "test")
+    let (mine, peers) = try UnixSocket.pair()
+    var roomy: Int32 = 1 << 20
+    setsockopt(mine, SOL_SOCKET, SO_SNDBUF, &roomy, socklen_t(MemoryLayout<Int32>.size))
+    let kept = LoopConfined<SocketStream?>(loop, nil)
+    let writes = LoopConfined<[UInt64]>(loop, [])
+    let drained = Gate()
+    try await loop.run {
+      let stream = try SocketStream(loop, descriptor: mine)
+      kept.value = stream
+      stream.onWritable = {
+        writes.value.append(stream.output.sentBytes)
+        if stream.output.queuedBytes == 0 { drained.open() }
+      }
+      for _ in 0..<20 { Self.append(100_000, to: stream) }
+      #expect(stream.flush() == .waiting)
+      writes.value.append(stream.output.sentBytes)
+    }
+    let reader = Task.detached {
+      var total = 0
+      while total < 2_000_000 { total += receivePlainly(peers) ?? 2_000_000 }
+    }
+    await drained.wait()
+    await reader.value
+    try await loop.run {
+      let sizes = zip(writes.value, [0] + writes.value).map { $0 - $1 }
+      #expect(sizes.allSatisfy { $0 <= UInt64(SocketStream.maximumBytesPerFlush) } && sizes.count >= 8, "\(sizes)")
+    }
+    await loop.stop()
+    Glibc.close(peers)
+  }
+
   @Test("a peer that does not read makes the stream wait, and it drains when the peer reads again")
   func waitsForThePeer() async throws {
     let loop = try EventLoop(threadName: "test")
