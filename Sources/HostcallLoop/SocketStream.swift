@@ -16,6 +16,9 @@ public final class SocketStream: LoopHandle {
   var readingIsOver = false
   /// Whether a flush has left something that goes out when the socket can take more.
   var awaitsWritable = false
+  /// Whether libuv is let tell once more that the socket can take more although nothing waits: what has filled the socket
+  /// is likely to have more to come, and each change of what is watched for costs two system calls.
+  private var watchesWritableOnceMore = false
   /// The `errno` value that sending has ended with, or 0.
   var sendFailure: Int32 = 0
   private var hangUpIsReported = false
@@ -128,7 +131,7 @@ public final class SocketStream: LoopHandle {
     guard isOpen else { return }
     var wanted: UInt32 = 0
     if isReading, !readingIsOver, !readingShortage.isResting { wanted |= UV_READABLE.rawValue }
-    if awaitsWritable, !sendingShortage.isResting { wanted |= UV_WRITABLE.rawValue }
+    if awaitsWritable ? !sendingShortage.isResting : watchesWritableOnceMore { wanted |= UV_WRITABLE.rawValue }
     if !isReading, !readingIsOver, !hangUpIsReported, onHangUpWhilePaused != nil { wanted |= UV_DISCONNECT.rawValue }
     guard Int32(wanted) != watchedEvents else { return }
     watchedEvents = Int32(wanted)
@@ -153,7 +156,10 @@ public final class SocketStream: LoopHandle {
     // Reading first: a peer that answers and leaves is heard before the sending to it fails.
     if happened & UV_READABLE.rawValue != 0, isReading { onReadable?() }
     if isOpen, happened & UV_DISCONNECT.rawValue != 0, !isReading { reportHangUp() }
-    if isOpen, happened & UV_WRITABLE.rawValue != 0, awaitsWritable { becameWritable() }
+    if isOpen, happened & UV_WRITABLE.rawValue != 0 {
+      watchesWritableOnceMore = awaitsWritable
+      if awaitsWritable { becameWritable() }
+    }
     updateWatching()
   }
 
