@@ -81,7 +81,28 @@ public struct ActionBuffer: ~Copyable {
     if !descriptors.isEmpty { descriptors.removeAll(keepingCapacity: true) }
   }
 
-  /// The bytes of a frame as the shell writes them; `incoming` is the body of the frame that was handed in.
+  /// The large body of which the last part of a frame is a part, from `sourceStart` of the frame on; nil where it is none.
+  ///
+  /// - Parameter incoming: the large body that was handed in, if it was one.
+  package func large(of frame: OutgoingFrame, incoming: LargeBody?) -> (body: LargeBody, start: Int)? {
+    guard frame.sourceBytes > 0 else { return nil }
+    switch frame.source {
+    case .incoming: return incoming.map { ($0, Int(frame.sourceStart)) }
+    case .stored(let place):
+      guard let large = bodies[Int(place)].large else { return nil }
+      return (large, large.count - bodies[Int(place)].byteCount + Int(frame.sourceStart))
+    }
+  }
+
+  /// The bytes of a frame that the bridge wrote itself.
+  package func withPrefix(of frame: OutgoingFrame, _ use: (UnsafeRawBufferPointer) -> Void) {
+    bytes.withUnsafeBytes { bytes in
+      use(UnsafeRawBufferPointer(rebasing: bytes[Int(frame.prefixStart)..<Int(frame.prefixStart + frame.prefixBytes)]))
+    }
+  }
+
+  /// The bytes of a frame as the shell writes them; `incoming` is the body of the frame that was handed in. Not for a
+  /// frame with a part of a large body.
   @inlinable @inline(__always)
   public func withParts(
     of frame: OutgoingFrame, incoming: UnsafeRawBufferPointer,

@@ -191,20 +191,19 @@ extension Bridge {
   }
 
   private mutating func keepBody(of call: Slot, _ frame: DecodedFrame, _ descriptors: (any FrameDescriptors)?) {
-    let body = UnsafeRawBufferPointer(rebasing: frame.body[Int(frame.header.nameBytes)...])
-    keepBody(StoredBody(copying: body, descriptors: descriptors), of: call)
+    keepBody(StoredBody(frame, from: Int(frame.header.nameBytes), descriptors: descriptors), of: call)
   }
 
   /// Keeps metadata and payload of a call, charged to its user.
   mutating func keepBody(_ body: StoredBody, of call: Slot) {
     dropBody(of: call)
     calls.keepBody(body, for: call)
-    users[calls[call].user].storedBytes += body.bytes.count
+    users[calls[call].user].storedBytes += body.byteCount
   }
 
   mutating func dropBody(of call: Slot) {
     guard let body = calls.body(call) else { return }
-    users[calls[call].user].storedBytes -= body.bytes.count
+    users[calls[call].user].storedBytes -= body.byteCount
     calls.dropBody(call)
   }
 

@@ -99,8 +99,7 @@ extension Bridge {
         <= users[calls[call].user].limits.storedPayloadBytesPerUser,
       let frame = unsentFrame(calls[call].invokeEnd, Int(calls[call].invokeBytes))
     else { return }
-    let body = UnsafeRawBufferPointer(rebasing: frame.bytes.suffix(Int(calls[call].bodyBytes)))
-    keepBody(StoredBody(copying: body, descriptors: frame.descriptors), of: call)
+    keepBody(frame.stored(lastBytes: Int(calls[call].bodyBytes)), of: call)
   }
 
   /// Lets a call that lost its worker wait for another one, in front of those that came after it.

@@ -65,7 +65,7 @@ extension Bridge {
     var kept: StoredBody?
     for subscriber in subscribers {
       if mustWait(subscriber) {
-        let body = kept ?? StoredBody(copying: frame.body)
+        let body = kept ?? StoredBody(frame)
         kept = body
         wait(event, body, for: subscriber, into: &actions)
       } else {
@@ -126,10 +126,10 @@ extension Bridge {
       var header = FrameHeader(kind: .event, encoding: event.encoding, id: event.place, aux: dropped)
       header.nameBytes = event.nameBytes
       header.metadataBytes = event.metadataBytes
-      users[peers[slot].user].outputBytes -= event.body.bytes.count
+      users[peers[slot].user].outputBytes -= event.body.byteCount
       let place = actions.keep(event.body)
       send(
-        header, to: slot, prefixStart: actions.end, source: .stored(place), sourceBytes: event.body.bytes.count,
+        header, to: slot, prefixStart: actions.end, source: .stored(place), sourceBytes: event.body.byteCount,
         into: &actions)
     }
   }

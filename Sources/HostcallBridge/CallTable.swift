@@ -157,13 +157,13 @@ struct CallTable: ~Copyable {
     dropBody(slot)
     bodies[slot] = body
     records[slot].hasBody = true
-    storedBytes += body.bytes.count
+    storedBytes += body.byteCount
   }
 
   mutating func dropBody(_ slot: Slot) {
     guard records[slot].hasBody, let body = bodies[slot] else { return }
-    storedBytes -= body.bytes.count
-    freedBytes += body.bytes.count
+    storedBytes -= body.byteCount
+    freedBytes += body.byteCount
     bodies[slot] = nil
     records[slot].hasBody = false
   }

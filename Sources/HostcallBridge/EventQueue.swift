@@ -34,7 +34,7 @@ struct EventQueue {
   /// Lets an event wait; the oldest are dropped while there are more than the limits allow.
   mutating func append(_ event: WaitingEvent, mostEvents: Int, mostBytes: Int) {
     waiting.append(event)
-    bytes += event.body.bytes.count
+    bytes += event.body.byteCount
     while count > mostEvents || bytes > mostBytes, !isEmpty {
       _ = removeFirst()
       dropped = dropped == .max ? .max : dropped + 1
@@ -57,7 +57,7 @@ struct EventQueue {
   private mutating func removeFirst() -> WaitingEvent {
     let event = waiting[start]
     start += 1
-    bytes -= event.body.bytes.count
+    bytes -= event.body.byteCount
     // Each is moved once at most for each that was removed.
     if start * 2 >= waiting.count {
       waiting.removeFirst(start)

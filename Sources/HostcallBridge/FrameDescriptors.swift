@@ -1,3 +1,5 @@
+package import HostcallWire
+
 /// Open files that travel with a frame (protocol section 4, *Descriptors*). The bridge counts them and hands them on; they
 /// are closed when nobody holds them any more.
 package protocol FrameDescriptors: AnyObject, Sendable {
@@ -17,12 +19,33 @@ package enum DescriptorsProblem: Sendable, Equatable {
 
 /// A frame for a peer that is gone, and that had not wholly left.
 package struct UnsentFrame {
-  /// Header and body.
-  package let bytes: UnsafeRawBufferPointer
-  package let descriptors: (any FrameDescriptors)?
+  private let content: Content
+  private let descriptors: (any FrameDescriptors)?
 
+  private enum Content {
+    case whole(UnsafeRawBufferPointer)
+    case endOfLarge(LargeBody)
+  }
+
+  /// Header and body in one piece.
   package init(bytes: UnsafeRawBufferPointer, descriptors: (any FrameDescriptors)? = nil) {
-    self.bytes = bytes
+    content = .whole(bytes)
     self.descriptors = descriptors
+  }
+
+  /// A frame whose last part is the last one of a large body.
+  package init(endOf large: LargeBody, descriptors: (any FrameDescriptors)? = nil) {
+    content = .endOfLarge(large)
+    self.descriptors = descriptors
+  }
+
+  /// The last bytes of its body, which must not be more than it shares with a large one.
+  func stored(lastBytes byteCount: Int) -> StoredBody {
+    switch content {
+    case .whole(let bytes):
+      StoredBody(copying: UnsafeRawBufferPointer(rebasing: bytes.suffix(byteCount)), descriptors: descriptors)
+    case .endOfLarge(let large):
+      StoredBody(sharing: large, from: large.count - byteCount, descriptors: descriptors)
+    }
   }
 }

@@ -1,3 +1,4 @@
+import HostcallTestSupport
 import HostcallWire
 import Testing
 
@@ -15,6 +16,8 @@ final class BridgeHarness {
   /// Limits that were met, and connections that were refused, so far.
   private(set) var notices: [LimitNotice] = []
   private(set) var refusals: [ConnectionRefusal] = []
+  /// Bodies of 32 bytes or more are large here, and lie in several pieces.
+  let segments = CountingSegments(segmentByteCount: 48, smallestLargeBodyBytes: 32)
   private var actions = ActionBuffer()
 
   static let instance = "00112233445566778899aabbccddeeff"
@@ -120,7 +123,7 @@ final class BridgeHarness {
 
   func received(_ frame: DecodedFrame, from peer: HarnessPeer) {
     bridge.received(frame, from: peer.id, now: now, into: &actions)
-    perform(incoming: frame.body)
+    perform(incoming: frame.body, large: frame.large)
   }
 
   func gone(_ peer: HarnessPeer, sentBytes: Int) {
@@ -130,7 +133,7 @@ final class BridgeHarness {
         let frame = UnsafeRawBufferPointer(rebasing: stream[(Int(end) - byteCount)..<Int(end)])
         let header = FrameHeader(loading: frame.baseAddress!)
         #expect(header.kind == .invoke && header.frameBytes == byteCount, "no INVOKE lies where one is asked for")
-        return UnsentFrame(bytes: frame)
+        return peer.owners[Int(end)].map { UnsentFrame(endOf: $0) } ?? UnsentFrame(bytes: frame)
       }
     }
     peers[peer.id] = nil
@@ -145,9 +148,18 @@ final class BridgeHarness {
 
   // MARK: Actions
 
-  private func perform(incoming: UnsafeRawBufferPointer) {
+  private func perform(incoming: UnsafeRawBufferPointer, large: LargeBody? = nil) {
     for frame in actions.frames {
       guard let peer = peers[frame.peer] else { continue }
+      if let (large, start) = actions.large(of: frame, incoming: large) {
+        let rest = large.runs(from: start, byteCount: Int(frame.sourceBytes)).flatMap { Array($0) }
+        actions.withPrefix(of: frame) { prefix in
+          let received = rest.withUnsafeBytes { peer.append(frame.header, prefix, $0) }
+          sent.append(SentFrame(peer: peer.id, frame: received, end: peer.stream.count))
+        }
+        peer.owners[peer.stream.count] = large
+        continue
+      }
       actions.withParts(of: frame, incoming: incoming) { prefix, rest in
         let received = peer.append(frame.header, prefix, rest)
         sent.append(SentFrame(peer: peer.id, frame: received, end: peer.stream.count))

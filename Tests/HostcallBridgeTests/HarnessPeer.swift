@@ -8,6 +8,8 @@ final class HarnessPeer {
   let id: PeerID
   /// All bytes that the daemon has for it; how many of them have left is said by ``gone(sentBytes:)``.
   private(set) var stream: [UInt8] = []
+  /// Large bodies that frames end with, by where these end.
+  var owners: [Int: LargeBody] = [:]
   /// Frames that no test has looked at yet.
   private(set) var inbox: [ReceivedFrame] = []
   /// Whether the bridge had it closed.
@@ -19,7 +21,8 @@ final class HarnessPeer {
   init(id: PeerID, harness: BridgeHarness, largestBodyBytes: UInt32) {
     self.id = id
     self.harness = harness
-    toDaemon = FrameDecoder(direction: .toDaemon, largestBodyBytes: largestBodyBytes)
+    toDaemon = FrameDecoder(
+      direction: .toDaemon, largestBodyBytes: largestBodyBytes, segments: harness.segments)
   }
 
   /// Who the kernel says that it is.

@@ -1,3 +1,4 @@
+import HostcallTestSupport
 import HostcallWire
 import Testing
 
@@ -24,6 +25,45 @@ import Testing
     second.complete(again.id, .ok, [3])
     #expect(try caller.expectResult(.ok, request: 1).payload == [3])
     #expect(harness.bridge.statsReport().callsSentAgain == 1)
+  }
+
+  @Test func aLargeCallIsKeptAndSentAgainWithoutACopy() throws {
+    let payload = (0..<500).map { UInt8(truncatingIfNeeded: $0) }
+    let caller = harness.connect()
+    caller.call("a", request: 1, payload, flags: [.idempotent, .wait], metadata: ["k": "v"])
+    let segments = harness.segments.segmentsInUse
+    #expect(segments == 11)
+    #expect(harness.bridge.statsReport().storedPayloadBytes == 505)
+    for _ in 1...2 {
+      let worker = harness.connect()
+      try worker.register("a")
+      let invoke = try worker.next(.invoke)
+      #expect(invoke.payload == payload && invoke.metadata == ["k": "v"])
+      worker.gone()
+      // The same memory all the time.
+      #expect(harness.segments.segmentsInUse == segments)
+    }
+    caller.gone()
+    #expect(harness.segments.segmentsInUse == 0)
+  }
+
+  @Test func aLargeCallThatHasNotWhollyLeftIsTakenOutOfTheQueueWithoutACopy() throws {
+    let payload = (0..<500).map { UInt8(truncatingIfNeeded: $0) }
+    let caller = harness.connect()
+    let first = harness.connect()
+    try first.register("*", ["caller": "true"])
+    caller.call("a", request: 1, payload, flags: .wait, metadata: ["k": "v"])
+    let invoke = try first.next(.invoke)
+    #expect(invoke.name == "a" && invoke.payload == payload && invoke.metadata["k"] == "v")
+    let segments = harness.segments.segmentsInUse
+    first.gone(sentBytes: first.stream.count - 1)
+    #expect(harness.segments.segmentsInUse == segments)
+    let second = harness.connect()
+    try second.register("a")
+    let again = try second.next(.invoke)
+    #expect(again.id == invoke.id && again.payload == payload && again.metadata == ["k": "v"])
+    second.complete(again.id, .ok, payload)
+    #expect(try caller.expectResult(.ok, request: 1).payload == payload)
   }
 
   @Test func atMostTwiceMore() throws {
