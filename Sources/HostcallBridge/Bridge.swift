@@ -156,7 +156,7 @@ package struct Bridge: ~Copyable {
     users[peers[peer.slot].user].limits
   }
 
-  /// Bytes of a frame from the peer whose end has not come. The shell says so after a read that has changed it.
+  /// Bytes that are held of a frame from the peer whose end has not come. The shell says so after a read that has changed it.
   package mutating func peerKeeps(_ peer: PeerID, inputBytes: Int, into actions: inout ActionBuffer) {
     guard peers.has(peer) else { return }
     let user = peers[peer.slot].user

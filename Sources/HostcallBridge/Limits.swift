@@ -67,7 +67,7 @@ public struct Limits: Sendable, Equatable {
   public var outputBytesPerConnection = 8_388_608
   /// Bytes waiting to be read by a peer, past which it is closed.
   public var outputBytesBeforeClose = 67_108_864
-  /// Bytes of one user's frames that have not come whole, past which the connection that sends more is closed.
+  /// Bytes of memory for one user's frames that have not come whole, past which the connection that sends more is closed.
   public var inputBytesPerUser = 268_435_456
   /// Bytes waiting to be read by one user's connections, past which the one that gets more is closed.
   public var outputBytesPerUser = 268_435_456

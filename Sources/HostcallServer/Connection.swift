@@ -23,6 +23,8 @@ final class Connection {
   @exclusivity(unchecked) var isClosed = false
   /// Bytes of a frame that has not come whole, as the bridge knows it.
   var keptBytes = 0
+  /// Whether such a frame is so large that what is missing of it is read straight to where it stays.
+  var readsLarge = false
   /// Descriptors that came with a frame which has not come whole.
   var begunDescriptors: ChargedDescriptors?
   /// Bytes waiting to be read by the peer, past which nothing more is read from it, and past which it is closed.
@@ -31,17 +33,24 @@ final class Connection {
   /// Why it ends, for the log.
   var reason = "the peer closed the connection"
 
-  init(peer: PeerID, stream: SocketStream, credentials: PeerCredentials, limits: Limits) {
+  init(
+    peer: PeerID, stream: SocketStream, credentials: PeerCredentials, limits: Limits, segments: any SegmentSource
+  ) {
     self.peer = peer
     self.stream = stream
     self.credentials = credentials
     outputBytesBeforePause = limits.outputBytesPerConnection
     outputBytesBeforeClose = limits.outputBytesBeforeClose
-    decoder = FrameDecoder(direction: .toDaemon, largestBodyBytes: UInt32(limits.frameBytes))
+    decoder = FrameDecoder(direction: .toDaemon, largestBodyBytes: UInt32(limits.frameBytes), segments: segments)
   }
 
-  /// Appends a frame as the bridge has put it together.
-  func append(_ frame: OutgoingFrame, _ actions: borrowing ActionBuffer, incoming: UnsafeRawBufferPointer) {
+  /// Appends a frame as the bridge has put it together, with `incoming` or `large` as the body that was handed in.
+  func append(
+    _ frame: OutgoingFrame, _ actions: borrowing ActionBuffer, incoming: UnsafeRawBufferPointer, large: LargeBody?
+  ) {
+    if frame.sourceBytes >= Self.fewestLargeBytes, let (large, start) = actions.large(of: frame, incoming: large) {
+      return append(frame, actions, sharing: large, from: start)
+    }
     if frame.descriptors != .none { return appendWithDescriptors(frame, actions, incoming: incoming) }
     stream.appendFrame(byteCount: frame.header.frameBytes) { room in
       Self.write(frame, actions, incoming: incoming, to: room)
@@ -51,11 +60,38 @@ final class Connection {
   private func appendWithDescriptors(
     _ frame: OutgoingFrame, _ actions: borrowing ActionBuffer, incoming: UnsafeRawBufferPointer
   ) {
-    let charged = actions.descriptors[Int(frame.descriptors)] as? ChargedDescriptors
-    guard let passed = charged?.passed else { preconditionFailure("descriptors that cannot be passed on are sent") }
+    let passed = Self.descriptors(of: frame, actions)
     stream.appendFrame(byteCount: frame.header.frameBytes, descriptors: passed) { room in
       Self.write(frame, actions, incoming: incoming, to: room)
     }
+  }
+
+  /// Bytes of the smallest part of a large body that a frame can have: only the name may be left out, which is shorter
+  /// than 256.
+  private static let fewestLargeBytes = SegmentPool.smallestLargeBodyBytes - 256
+
+  private func append(
+    _ frame: OutgoingFrame, _ actions: borrowing ActionBuffer, sharing large: LargeBody, from start: Int
+  ) {
+    stream.appendFrame(
+      byteCount: FrameHeader.byteCount + Int(frame.prefixBytes),
+      descriptors: frame.descriptors == .none ? nil : Self.descriptors(of: frame, actions),
+      sharing: large.runs(from: start, byteCount: Int(frame.sourceBytes)), of: large
+    ) { room in
+      guard let position = room.baseAddress else { return }
+      frame.header.store(to: position)
+      actions.withPrefix(of: frame) { prefix in
+        if let bytes = prefix.baseAddress {
+          (position + FrameHeader.byteCount).copyMemory(from: bytes, byteCount: prefix.count)
+        }
+      }
+    }
+  }
+
+  private static func descriptors(of frame: OutgoingFrame, _ actions: borrowing ActionBuffer) -> PassedDescriptors {
+    let charged = actions.descriptors[Int(frame.descriptors)] as? ChargedDescriptors
+    guard let passed = charged?.passed else { preconditionFailure("descriptors that cannot be passed on are sent") }
+    return passed
   }
 
   @inline(__always)

@@ -9,14 +9,21 @@ struct LocalFrame {
   let body: [UInt8]
   let descriptors: HostcallDescriptors
 
-  init(_ frame: OutgoingFrame, _ actions: borrowing ActionBuffer, incoming: UnsafeRawBufferPointer) {
+  init(
+    _ frame: OutgoingFrame, _ actions: borrowing ActionBuffer, incoming: UnsafeRawBufferPointer, large: LargeBody?
+  ) {
     peer = frame.peer
     header = frame.header
     var body: [UInt8] = []
     body.reserveCapacity(Int(frame.header.bodyBytes))
-    actions.withParts(of: frame, incoming: incoming) { prefix, rest in
-      body.append(contentsOf: prefix)
-      body.append(contentsOf: rest)
+    if let (large, start) = actions.large(of: frame, incoming: large) {
+      actions.withPrefix(of: frame) { body.append(contentsOf: $0) }
+      for run in large.runs(from: start, byteCount: Int(frame.sourceBytes)) { body.append(contentsOf: run) }
+    } else {
+      actions.withParts(of: frame, incoming: incoming) { prefix, rest in
+        body.append(contentsOf: prefix)
+        body.append(contentsOf: rest)
+      }
     }
     self.body = body
     if frame.descriptors == .none {

@@ -51,6 +51,8 @@ actor ServerCore {
   private var turnHook: LoopTurnHook?
   private var shrinkTimer: LoopTimer?
   private var shrinkingIsDue = false
+  /// Whether some of a large frame has come since memory was given back.
+  private var usesSegments = false
   /// Peers, and names that they had, that have gone since memory was given back.
   private var goneSinceShrinking = 0
   /// What ``freedBytes`` was then.
@@ -192,7 +194,7 @@ actor ServerCore {
       return refuse(stream, credentials, error)
     }
     let connection = Connection(
-      peer: peer, stream: stream, credentials: credentials, limits: bridge.limits(of: peer))
+      peer: peer, stream: stream, credentials: credentials, limits: bridge.limits(of: peer), segments: loop.segmentPool)
     while connections.count <= Int(peer.slot) { connections.append(nil) }
     connections[Int(peer.slot)] = connection
     stream.onReadable = { [unowned self, onReadable] in onReadable(self, peer) }
@@ -226,9 +228,14 @@ actor ServerCore {
     guard let connection = connection(peer) else { return }
     let now = loop.nowNanoseconds()
     let most = connection.share.bytes(for: peer, beside: modest, now: now)
-    switch connection.stream.read(into: UnsafeMutableRawBufferPointer(rebasing: readBuffer.bytes[..<most])) {
+    var direct = 0
+    let outcome =
+      connection.readsLarge
+      ? readLarge(most, from: connection, direct: &direct)
+      : connection.stream.read(into: UnsafeMutableRawBufferPointer(rebasing: readBuffer.bytes[..<most]))
+    switch outcome {
     case .bytes(let count):
-      take(UnsafeRawBufferPointer(rebasing: readBuffer.bytes[..<count]), from: connection, now: now)
+      take(UnsafeRawBufferPointer(rebasing: readBuffer.bytes[..<(count - direct)]), from: connection, now: now)
       connection.share.took(count, of: peer, from: now, to: loop.nowNanoseconds(), &modest)
       if count == most, most < TurnShare.mostBytes { mayKeepOthersWaiting = true }
     case .wouldBlock: break
@@ -238,6 +245,19 @@ actor ServerCore {
       lose(connection)
     }
     settle()
+  }
+
+  /// Reads what is missing of a large frame straight to where it stays, `direct` bytes, and what follows it into the buffer
+  /// that all share; up to `most` bytes in all.
+  private func readLarge(_ most: Int, from connection: Connection, direct: inout Int) -> ReadOutcome {
+    var room = connection.decoder.room(upTo: most)
+    let directRoom = room.reduce(0) { $0 + $1.count }
+    let tail = most - directRoom
+    if tail > 0 { room.append(UnsafeMutableRawBufferPointer(rebasing: readBuffer.bytes[..<tail])) }
+    let outcome = connection.stream.read(into: room)
+    if case .bytes(let count) = outcome { direct = min(count, directRoom) }
+    connection.decoder.didRead(direct)
+    return outcome
   }
 
   /// Takes frames out of bytes that have come, one after another, and lets the bridge and the loop act on each.
@@ -252,7 +272,8 @@ actor ServerCore {
       while !connection.isClosed, let frame = try decoder.next() {
         bridge.received(
           frame, descriptors: descriptors.take(for: frame.header), from: connection.peer, now: now, into: &actions)
-        perform(incoming: frame.body)
+        perform(incoming: frame.body, large: frame.large)
+        if frame.isLarge { usesSegments = true }
       }
       connection.begunDescriptors = try descriptors.rest(isBetweenFrames: decoder.isBetweenFrames)
     } catch {
@@ -262,6 +283,8 @@ actor ServerCore {
     decoder.end()
     connection.decoder = decoder
     if decoder.keptBytes != connection.keptBytes, !connection.isClosed {
+      connection.readsLarge = decoder.missingLargeBytes > 0
+      if connection.readsLarge { usesSegments = true }
       connection.keptBytes = decoder.keptBytes
       bridge.peerKeeps(connection.peer, inputBytes: decoder.keptBytes, into: &actions)
     }
@@ -347,9 +370,13 @@ actor ServerCore {
     bridge.peerIsGone(
       connection.peer, sentBytes: stream.output.sentBytes, now: loop.nowNanoseconds(), into: &actions
     ) { end, byteCount in
-      guard let bytes = stream.output.withFrame(endingAt: end, byteCount: byteCount, { $0 }) else { return nil }
-      return UnsentFrame(
-        bytes: bytes, descriptors: stream.output.descriptors(ofFrameEndingAt: end).map { ChargedDescriptors($0) })
+      let descriptors = stream.output.descriptors(ofFrameEndingAt: end).map { ChargedDescriptors($0) }
+      if let large = stream.output.owner(ofFrameEndingAt: end) as? LargeBody {
+        return UnsentFrame(endOf: large, descriptors: descriptors)
+      }
+      return stream.output.withFrame(endingAt: end, byteCount: byteCount) {
+        UnsentFrame(bytes: $0, descriptors: descriptors)
+      }
     }
     perform()
     stream.close()
@@ -377,20 +404,23 @@ actor ServerCore {
     }
   }
 
-  /// Carries out what the bridge has asked for. `incoming` is the body of the frame that was handed in.
-  private func perform(incoming: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0)) {
+  /// Carries out what the bridge has asked for. `incoming` is the body of the frame that was handed in, or the head of it
+  /// where it is `large`.
+  private func perform(
+    incoming: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0), large: LargeBody? = nil
+  ) {
     if actions.isEmpty { return }
-    for frame in actions.frames { deliver(frame, incoming: incoming) }
+    for frame in actions.frames { deliver(frame, incoming: incoming, large: large) }
     if !actions.limitsMet.isEmpty { for notice in actions.limitsMet { report(notice) } }
     if !actions.closings.isEmpty { closing += actions.closings }
     actions.removeAll()
   }
 
-  private func deliver(_ frame: OutgoingFrame, incoming: UnsafeRawBufferPointer) {
-    guard let connection = connection(frame.peer) else { return deliverHere(frame, incoming: incoming) }
-    connection.append(frame, actions, incoming: incoming)
+  private func deliver(_ frame: OutgoingFrame, incoming: UnsafeRawBufferPointer, large: LargeBody?) {
+    guard let connection = connection(frame.peer) else { return deliverHere(frame, incoming: incoming, large: large) }
+    connection.append(frame, actions, incoming: incoming, large: large)
     if frame.header.kindByte == FrameKind.goaway.rawValue, frame.header.status != .shuttingDown {
-      noteGoaway(frame, connection, incoming)
+      noteGoaway(frame, connection)
     }
     if !connection.isDirty {
       connection.isDirty = true
@@ -400,13 +430,13 @@ actor ServerCore {
 
   /// Keeps a frame for a peer in this process, if it is one's.
   @inline(never)
-  private func deliverHere(_ frame: OutgoingFrame, incoming: UnsafeRawBufferPointer) {
+  private func deliverHere(_ frame: OutgoingFrame, incoming: UnsafeRawBufferPointer, large: LargeBody?) {
     guard frame.peer == host.peer || frame.peer == builtInPeer else { return }
-    localFrames.append(LocalFrame(frame, actions, incoming: incoming))
+    localFrames.append(LocalFrame(frame, actions, incoming: incoming, large: large))
   }
 
-  private func noteGoaway(_ frame: OutgoingFrame, _ connection: Connection, _ incoming: UnsafeRawBufferPointer) {
-    actions.withParts(of: frame, incoming: incoming) { prefix, _ in
+  private func noteGoaway(_ frame: OutgoingFrame, _ connection: Connection) {
+    actions.withPrefix(of: frame) { prefix in
       connection.reason = String(decoding: prefix, as: UTF8.self)
     }
     reportSeldom(
@@ -471,9 +501,13 @@ actor ServerCore {
   private func shrinkAfterBurst() {
     guard
       !shrinkingIsDue,
-      goneSinceShrinking >= Self.goneBeforeShrinking
+      usesSegments || goneSinceShrinking >= Self.goneBeforeShrinking
         || freedBytes &- freedBytesAtShrinking >= Self.freedBytesBeforeShrinking
     else { return }
+    scheduleShrinking()
+  }
+
+  private func scheduleShrinking() {
     shrinkingIsDue = true
     shrinkTimer = shrinkTimer ?? LoopTimer(loop) { [unowned self] in assumeIsolated { $0.shrink() } }
     shrinkTimer?.schedule(afterMilliseconds: Self.millisecondsBeforeShrinking)
@@ -486,6 +520,9 @@ actor ServerCore {
     bridge.shrink()
     while case .some(nil) = connections.last { connections.removeLast() }
     loop.chunkPool.dropSpare()
+    usesSegments = false
+    // What the burst has used until now goes when it has lain idle for as long again.
+    if loop.segmentPool.dropUnneeded() > 0 { scheduleShrinking() }
     FreedMemory.giveBack()
   }
 
