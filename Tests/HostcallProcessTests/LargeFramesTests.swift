@@ -137,6 +137,16 @@ struct LargeFramesTests {
     #expect(!next.hasEnded)
   }
 
+  @Test func theDaemonItselfTakesThemWhole() throws {
+    let daemon = try DaemonProcess()
+    let caller = try RawPeer(daemon.socketPath)
+    for byteCount in [65_525, 65_526, 131_100, 700_000] {
+      let payload = pattern(byteCount)
+      try caller.call("hostcall.echo", request: 1, payload: payload)
+      #expect(try caller.expect(.result).payload == payload)
+    }
+  }
+
   @Test func anEventReachesAllUnchanged() throws {
     let daemon = try DaemonProcess()
     let subscribers = try (0..<20).map { _ in
