@@ -24,7 +24,7 @@ final class Connection {
   /// Bytes of a frame that has not come whole, as the bridge knows it.
   var keptBytes = 0
   /// Whether such a frame is so large that what is missing of it is read straight to where it stays.
-  var readsLarge = false
+  @exclusivity(unchecked) var readsLarge = false
   /// Descriptors that came with a frame which has not come whole.
   var begunDescriptors: ChargedDescriptors?
   /// Bytes waiting to be read by the peer, past which nothing more is read from it, and past which it is closed.
