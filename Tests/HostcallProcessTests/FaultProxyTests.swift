@@ -29,7 +29,7 @@ struct FaultProxyTests {
   @Test func cutResetAndCorruptedConnectionsEndAloneAndOthersAreRight() throws {
     let daemon = try DaemonProcess()
     var behaviour = FaultProxy.Behaviour()
-    behaviour.largestBytesBeforeEnd = 20_000
+    behaviour.largestBytesBeforeEnd = 2_000
     behaviour.corruptOneInBytes = 500
     let proxy = try FaultProxy(
       path: "\(daemon.folder)/proxy", target: daemon.socketPath, seed: 2, behaviour: behaviour)
