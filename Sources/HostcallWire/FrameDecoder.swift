@@ -75,6 +75,8 @@ package struct FrameDecoder {
   private let segments: (any SegmentSource)?
   /// The frame whose end has not come, or the one that was given out last.
   private var kept: FrameBytes?
+  /// What small frames are kept in, while there is none: in a busy time most reads end within one.
+  private var spare: FrameBytes?
   /// Whether the kept frame was given out, so that the next step lets it go.
   private var keptIsGivenOut = false
   /// The kept frame's header once it is there and checked.
@@ -221,6 +223,10 @@ package struct FrameDecoder {
 
   private mutating func letGoOfGivenOut() {
     guard keptIsGivenOut else { return }
+    if let kept, kept.isSmall {
+      kept.removeAll()
+      spare = kept
+    }
     kept = nil
     keptHeader = nil
     keptIsGivenOut = false
@@ -234,7 +240,8 @@ package struct FrameDecoder {
 
   private mutating func keep(_ byteCount: Int) {
     guard byteCount > 0 else { return }
-    let frame = kept ?? FrameBytes()
+    let frame = kept ?? spare ?? FrameBytes()
+    spare = nil
     kept = frame
     frame.append(UnsafeRawBufferPointer(rebasing: lent[position..<(position + byteCount)]))
     position += byteCount
@@ -258,6 +265,14 @@ private final class FrameBytes {
 
   deinit {
     start.deallocate()
+  }
+
+  /// Whether it is worth keeping for the next frame.
+  var isSmall: Bool { large == nil && capacity <= 4_096 }
+
+  /// Forgets what has come and keeps the memory.
+  func removeAll() {
+    ownCount = 0
   }
 
   /// Bytes of memory that grow with what has come.
