@@ -7,30 +7,20 @@ extension Bridge {
     into actions: inout ActionBuffer
   ) {
     let header = frame.header
-    guard phase == .running else {
-      return refuse(
-        header, to: slot, .shuttingDown, "\(title(frame, slot)): the daemon is shutting down", into: &actions)
-    }
+    let peer = peers.pointer(to: slot)
+    let user = users.pointer(to: peer.pointee.user)
+    guard case .running = phase else { return refuse(frame, from: slot, .shuttingDown, into: &actions) }
     guard !header.flags.has(.noReply) || (!header.flags.has(.open) && header.aux == 0) else {
-      return refuse(
-        header, to: slot, .invalidArgument, "\(title(frame, slot)): a call without reply has no items", into: &actions)
+      return refuse(frame, from: slot, .itemsWithoutReply, into: &actions)
     }
-    let user = peers[slot].user
-    let most = users[user].limits.callsInFlightPerConnection
-    guard Int(peers[slot].calls.count) < most else {
-      return refuse(
-        header, to: slot, meeting: "calls-in-flight-per-connection", of: most,
-        "\(title(frame, slot)): this connection has \(most) calls in flight, the most it may have", into: &actions)
+    guard Int(peer.pointee.calls.count) < user.pointee.limits.callsInFlightPerConnection else {
+      return refuse(frame, from: slot, .callsOfConnection, into: &actions)
     }
-    guard users[user].callsInFlight < users[user].limits.callsInFlightPerUser else {
-      let most = users[user].limits.callsInFlightPerUser
-      return refuse(
-        header, to: slot, meeting: "calls-in-flight-per-user", of: most,
-        "\(title(frame, slot)): this user has \(most) calls in flight, the most it may have", into: &actions)
+    guard user.pointee.callsInFlight < user.pointee.limits.callsInFlightPerUser else {
+      return refuse(frame, from: slot, .callsOfUser, into: &actions)
     }
-    guard header.function == 0 || Int(header.function) <= peers[slot].bound.count else {
-      return refuse(
-        header, to: slot, .invalidArgument, "the handle \(header.function) was never given out by BIND", into: &actions)
+    guard header.function == 0 || Int(header.function) <= peer.pointee.bound.count else {
+      return refuse(frame, from: slot, .handleNeverGiven, into: &actions)
     }
     guard isCallPermitted(frame, from: slot) else {
       return deny(.call, header, title(frame, slot), to: slot, into: &actions)
@@ -38,102 +28,101 @@ extension Bridge {
     if descriptors != nil, refusesDescriptors(header, descriptors, from: slot, title(frame, slot), into: &actions) {
       return
     }
-    let serving =
-      header.function == 0
-      ? functions.serving(frame.name) : functions.serving(peers[slot].bound[Int(header.function) - 1].function)
+    var called = header.function == 0 ? .none : peer.pointee.bound[Int(header.function) - 1].function
+    let serving = called == .none ? functions.serving(frame.name) : functions.serving(called)
     guard serving != nil || header.flags.has(.wait) else {
-      return refuse(header, to: slot, .notFound, "\(title(frame, slot)): nobody has registered it", into: &actions)
+      return refuse(frame, from: slot, .notFound, into: &actions)
     }
-    guard header.function != 0 || functions.find(frame.name) != nil || functions.count < limits.functions else {
-      return refuse(
-        header, to: slot, meeting: "functions", of: limits.functions, "\(title(frame, slot)): \(tooManyFunctions)",
-        into: &actions)
-    }
-    let called =
-      header.function == 0 ? functions.findOrInsert(frame.name) : peers[slot].bound[Int(header.function) - 1].function
-    functions.retain(called)
-    let queue = serving ?? called
-    let registration = functions[queue].queue.count == 0 ? chooseWorker(queue) : nil
-    if let problem = problem(with: header, from: slot, queue: queue, registration: registration) {
-      refuse(header, to: slot, because: problem, functions.text(called), into: &actions)
-      return functions.release(called)
-    }
-    guard let call = calls.allocate() else {
-      refuse(header, to: slot, because: tooManyCalls, functions.text(called), into: &actions)
-      return functions.release(called)
-    }
-    accept(call, header, from: slot, called: called, now: now)
-    if let registration {
-      if registrations[registration].isIdempotent || header.flags.has(.idempotent) {
-        keepBody(of: call, frame, descriptors)
+    if called == .none {
+      guard let known = functions.find(frame.name, insertingUpTo: limits.functions) else {
+        return refuse(frame, from: slot, .tooManyFunctions, into: &actions)
       }
+      called = known
+    }
+    let queue = serving ?? called
+    let function = functions.pointer(to: queue)
+    let place = function.pointee.queue.count == 0 ? findPlace(function) : nil
+    let isKept: Bool
+    if let place {
+      guard mayDispatch(header, to: place, from: slot, called, into: &actions) else { return }
+      isKept = header.flags.has(.idempotent) || place.registration.pointee.isIdempotent
+    } else {
+      guard mayQueue(header, in: queue, from: slot, called, into: &actions) else { return }
+      isKept = true
+    }
+    if isKept, !mayKeep(header, from: slot, called, into: &actions) { return }
+    guard calls.active < limits.callsInFlight, let call = calls.allocate() else {
+      return refuse(header, to: slot, .tooManyCalls(limits), called, into: &actions)
+    }
+    functions.retain(called)
+    accept(call, header, from: peer, user: user, called: called, now: now)
+    if isKept { keepBody(of: call, frame, descriptors) }
+    if let place {
       dispatch(
-        call, to: registration, incomingStart: Int(header.nameBytes), incomingDescriptors: descriptors, now: now,
+        call, to: place, incomingStart: Int(header.nameBytes), incomingDescriptors: descriptors, now: now,
         into: &actions)
     } else {
-      keepBody(of: call, frame, descriptors)
       enqueue(call, in: queue)
     }
   }
 
-  /// What keeps a call from being accepted, beyond what was checked before its function was known.
-  ///
-  /// It changes nothing: to call what cannot change it, the compiler copies the whole bridge.
-  private mutating func problem(
-    with header: FrameHeader, from slot: Slot, queue: Slot, registration: Slot?
-  ) -> Problem? {
-    let user = peers[slot].user
-    let bodyBytes = Int(header.bodyBytes) - Int(header.nameBytes)
-    var isKept = header.flags.has(.idempotent)
-    if let registration {
-      isKept = isKept || registrations[registration].isIdempotent
-      if registrations[registration].wantsCaller, Int(header.metadataBytes) > Self.roomForMetadata {
-        return Problem(reason: Self.noRoomForMetadata)
-      }
-      if header.flags.has(.descriptors), !peers[registrations[registration].worker.slot].takesDescriptors {
-        return Problem(reason: Self.noDescriptors)
-      }
-    } else {
-      isKept = true
-      let own = users[user].limits
-      if Int(functions[queue].queue.count) >= limits.queuedCallsPerFunction {
-        return Problem(
-          "queued-calls-per-function", limits.queuedCallsPerFunction,
-          "\(limits.queuedCallsPerFunction) calls wait for it, the most that may")
-      }
-      if peers[slot].queuedCalls >= own.queuedCallsPerConnection {
-        return Problem(
-          "queued-calls-per-connection", own.queuedCallsPerConnection,
-          "\(own.queuedCallsPerConnection) calls of this connection wait, the most that may")
-      }
-      if users[user].queuedCalls >= own.queuedCallsPerUser {
-        return Problem(
-          "queued-calls-per-user", own.queuedCallsPerUser,
-          "\(own.queuedCallsPerUser) calls of this user wait, the most that may")
-      }
-    }
-    if isKept, calls.storedBytes + bodyBytes > limits.storedPayloadBytes {
-      return Problem(
-        "stored-payload-bytes", limits.storedPayloadBytes,
-        "the daemon keeps \(calls.storedBytes) bytes of payload, \(limits.storedPayloadBytes) are the most")
-    }
-    if isKept, users[user].storedBytes + bodyBytes > users[user].limits.storedPayloadBytesPerUser {
-      let most = users[user].limits.storedPayloadBytesPerUser
-      return Problem(
-        "stored-payload-bytes-per-user", most,
-        "the daemon keeps \(users[user].storedBytes) bytes of payload for this user, \(most) are the most")
-    }
-    return calls.active >= limits.callsInFlight ? tooManyCalls : nil
+  // MARK: Refusing
+
+  /// What keeps a call from being accepted before its function is known.
+  private enum EarlyRefusal {
+    case shuttingDown
+    case itemsWithoutReply
+    case callsOfConnection
+    case callsOfUser
+    case handleNeverGiven
+    case notFound
+    case tooManyFunctions
   }
 
-  private var tooManyCalls: Problem {
-    Problem(
-      "calls-in-flight", limits.callsInFlight,
-      "the daemon has \(limits.callsInFlight) calls in flight, the most it may have")
+  @inline(never)
+  private mutating func refuse(
+    _ frame: DecodedFrame, from slot: Slot, _ refusal: EarlyRefusal, into actions: inout ActionBuffer
+  ) {
+    let header = frame.header
+    let own = users[peers[slot].user].limits
+    switch refusal {
+    case .shuttingDown:
+      refuse(header, to: slot, .shuttingDown, "\(title(frame, slot)): the daemon is shutting down", into: &actions)
+    case .itemsWithoutReply:
+      refuse(
+        header, to: slot, .invalidArgument, "\(title(frame, slot)): a call without reply has no items", into: &actions)
+    case .callsOfConnection:
+      let most = own.callsInFlightPerConnection
+      refuse(
+        header, to: slot, meeting: "calls-in-flight-per-connection", of: most,
+        "\(title(frame, slot)): this connection has \(most) calls in flight, the most it may have", into: &actions)
+    case .callsOfUser:
+      let most = own.callsInFlightPerUser
+      refuse(
+        header, to: slot, meeting: "calls-in-flight-per-user", of: most,
+        "\(title(frame, slot)): this user has \(most) calls in flight, the most it may have", into: &actions)
+    case .handleNeverGiven:
+      refuse(
+        header, to: slot, .invalidArgument, "the handle \(header.function) was never given out by BIND", into: &actions)
+    case .notFound:
+      refuse(header, to: slot, .notFound, "\(title(frame, slot)): nobody has registered it", into: &actions)
+    case .tooManyFunctions:
+      refuse(
+        header, to: slot, meeting: "functions", of: limits.functions, "\(title(frame, slot)): \(tooManyFunctions)",
+        into: &actions)
+    }
   }
 
-  /// What keeps a call from being accepted.
-  private struct Problem {
+  /// The function that a CALL names, for people.
+  private func title(_ frame: DecodedFrame, _ slot: Slot) -> String {
+    let handle = Int(frame.header.function)
+    if handle == 0 { return FrameRules.printable(frame.name) }
+    guard handle <= peers[slot].bound.count else { return "handle \(handle)" }
+    return functions.text(peers[slot].bound[handle - 1].function)
+  }
+
+  /// What keeps a call of a known function from being accepted.
+  private struct Refusal {
     let reason: String
     /// The limit that is met; nil where the call can never be right.
     let limit: (name: StaticString, value: Int)?
@@ -147,111 +136,211 @@ extension Bridge {
       self.reason = reason
       limit = (name, value)
     }
+
+    static func tooManyCalls(_ limits: Limits) -> Refusal {
+      Refusal(
+        "calls-in-flight", limits.callsInFlight,
+        "the daemon has \(limits.callsInFlight) calls in flight, the most it may have")
+    }
   }
 
+  /// Refuses a call of a function, whose record goes if it was made for this call.
+  @inline(never)
   private mutating func refuse(
-    _ header: FrameHeader, to slot: Slot, because problem: Problem, _ name: String, into actions: inout ActionBuffer
+    _ header: FrameHeader, to slot: Slot, _ refusal: Refusal, _ called: Slot,
+    into actions: inout ActionBuffer
   ) {
-    let reason = "\(name): \(problem.reason)"
-    if let limit = problem.limit {
+    let reason = "\(functions.text(called)): \(refusal.reason)"
+    if let limit = refusal.limit {
       refuse(header, to: slot, meeting: limit.name, of: limit.value, reason, into: &actions)
     } else {
       refuse(header, to: slot, .invalidArgument, reason, into: &actions)
     }
+    functions.retain(called)
+    functions.release(called)
   }
+
+  /// Whether a call can go to a worker that has a place for it; refuses it where not.
+  @inline(__always)
+  private mutating func mayDispatch(
+    _ header: FrameHeader, to place: FreePlace, from slot: Slot, _ called: Slot, into actions: inout ActionBuffer
+  ) -> Bool {
+    if place.registration.pointee.wantsCaller, Int(header.metadataBytes) > Self.roomForMetadata {
+      refuse(header, to: slot, Refusal(reason: Self.noRoomForMetadata), called, into: &actions)
+      return false
+    }
+    if header.flags.has(.descriptors), !place.worker.pointee.takesDescriptors {
+      refuse(header, to: slot, Refusal(reason: Self.noDescriptors), called, into: &actions)
+      return false
+    }
+    return true
+  }
+
+  /// Whether a call may wait; refuses it where not.
+  @inline(never)
+  private mutating func mayQueue(
+    _ header: FrameHeader, in queue: Slot, from slot: Slot, _ called: Slot, into actions: inout ActionBuffer
+  ) -> Bool {
+    let user = peers[slot].user
+    let own = users[user].limits
+    var refusal: Refusal?
+    if Int(functions[queue].queue.count) >= limits.queuedCallsPerFunction {
+      refusal = Refusal(
+        "queued-calls-per-function", limits.queuedCallsPerFunction,
+        "\(limits.queuedCallsPerFunction) calls wait for it, the most that may")
+    } else if peers[slot].queuedCalls >= own.queuedCallsPerConnection {
+      refusal = Refusal(
+        "queued-calls-per-connection", own.queuedCallsPerConnection,
+        "\(own.queuedCallsPerConnection) calls of this connection wait, the most that may")
+    } else if users[user].queuedCalls >= own.queuedCallsPerUser {
+      refusal = Refusal(
+        "queued-calls-per-user", own.queuedCallsPerUser,
+        "\(own.queuedCallsPerUser) calls of this user wait, the most that may")
+    }
+    guard let refusal else { return true }
+    refuse(header, to: slot, refusal, called, into: &actions)
+    return false
+  }
+
+  /// Whether metadata and payload of a call may be kept; refuses it where not.
+  @inline(never)
+  private mutating func mayKeep(
+    _ header: FrameHeader, from slot: Slot, _ called: Slot, into actions: inout ActionBuffer
+  ) -> Bool {
+    let user = peers[slot].user
+    let bodyBytes = Int(header.bodyBytes) - Int(header.nameBytes)
+    let ofUser = users[user].limits.storedPayloadBytesPerUser
+    var refusal: Refusal?
+    if calls.storedBytes + bodyBytes > limits.storedPayloadBytes {
+      refusal = Refusal(
+        "stored-payload-bytes", limits.storedPayloadBytes,
+        "the daemon keeps \(calls.storedBytes) bytes of payload, \(limits.storedPayloadBytes) are the most")
+    } else if users[user].storedBytes + bodyBytes > ofUser {
+      refusal = Refusal(
+        "stored-payload-bytes-per-user", ofUser,
+        "the daemon keeps \(users[user].storedBytes) bytes of payload for this user, \(ofUser) are the most")
+    }
+    guard let refusal else { return true }
+    refuse(header, to: slot, refusal, called, into: &actions)
+    return false
+  }
+
+  // MARK: Accepting
 
   /// The call is accepted: from here on it has exactly one outcome.
-  private mutating func accept(_ call: Slot, _ header: FrameHeader, from slot: Slot, called: Slot, now: UInt64) {
+  @inline(__always)
+  private mutating func accept(
+    _ call: Call, _ header: FrameHeader, from peer: Peer, user: UnsafeMutablePointer<UserRecord>, called: Slot,
+    now: UInt64
+  ) {
     let asked = header.timeoutMilliseconds == 0 ? limits.defaultTimeoutMilliseconds : Int(header.timeoutMilliseconds)
-    let timeout = UInt32(min(asked, limits.timeoutMilliseconds))
-    let deadline = Self.milliseconds(now) + UInt64(timeout)
-    let caller = peers.id(slot)
-    let user = peers[slot].user
-    let record = calls.pointer(to: call)
-    record.pointee.flags = header.flags
-    record.pointee.encoding = header.encoding
-    record.pointee.metadataBytes = header.metadataBytes
-    record.pointee.bodyBytes = header.bodyBytes - UInt32(header.nameBytes)
-    record.pointee.caller = caller
-    record.pointee.user = user
-    record.pointee.request = header.id
-    record.pointee.called = called
-    record.pointee.timeoutMilliseconds = timeout
-    record.pointee.deadlineMilliseconds = deadline
-    record.pointee.acceptedNanoseconds = now
-    users[user].callsInFlight += 1
-    openStream(of: call, credit: header.aux)
-    peers[slot].hasCalled = true
+    let timeout = UInt32(truncatingIfNeeded: min(asked, limits.timeoutMilliseconds))
+    let deadline = Self.milliseconds(now) &+ UInt64(timeout)
+    call.pointee.flags = header.flags
+    call.pointee.encoding = header.encoding
+    call.pointee.metadataBytes = header.metadataBytes
+    call.pointee.bodyBytes = header.bodyBytes &- UInt32(header.nameBytes)
+    call.pointee.caller = peer.pointee.id
+    call.pointee.user = peer.pointee.user
+    call.pointee.request = header.id
+    call.pointee.called = called
+    call.pointee.timeoutMilliseconds = timeout
+    call.pointee.deadlineMilliseconds = deadline
+    call.pointee.acceptedNanoseconds = now
+    user.pointee.callsInFlight &+= 1
+    if header.aux > 0 || header.flags.has(.open) { openStream(of: call, credit: header.aux) }
+    peer.pointee.hasCalled = true
     watchLiveness(now: now)
-    deadlines.set(call, deadlineMilliseconds: deadline)
-    calls.appendToCaller(call, &peers[slot].calls)
-    if !header.flags.has(.noReply) { requests.insert(caller: slot, request: header.id, call: call) }
-    outstanding += 1
-    statistics.callsAccepted += 1
+    deadlines.set(call.pointee.slot, deadlineMilliseconds: deadline)
+    CallTable.appendToCaller(call, &peer.pointee.calls)
+    if !header.flags.has(.noReply) {
+      requests.insert(caller: peer.pointee.id.slot, request: header.id, call: call.pointee.slot)
+    }
+    outstanding &+= 1
+    statistics.callsAccepted &+= 1
   }
 
-  private mutating func keepBody(of call: Slot, _ frame: DecodedFrame, _ descriptors: (any FrameDescriptors)?) {
+  private mutating func keepBody(of call: Call, _ frame: DecodedFrame, _ descriptors: (any FrameDescriptors)?) {
     keepBody(StoredBody(frame, from: Int(frame.header.nameBytes), descriptors: descriptors), of: call)
   }
 
   /// Keeps metadata and payload of a call, charged to its user.
-  mutating func keepBody(_ body: StoredBody, of call: Slot) {
+  mutating func keepBody(_ body: StoredBody, of call: Call) {
     dropBody(of: call)
     calls.keepBody(body, for: call)
-    users[calls[call].user].storedBytes += body.byteCount
+    users[call.pointee.user].storedBytes += body.byteCount
   }
 
-  mutating func dropBody(of call: Slot) {
+  @inline(__always)
+  mutating func dropBody(of call: Call) {
+    if call.pointee.hasBody { dropKeptBody(of: call) }
+  }
+
+  @inline(never)
+  private mutating func dropKeptBody(of call: Call) {
     guard let body = calls.body(call) else { return }
-    users[calls[call].user].storedBytes -= body.byteCount
+    users[call.pointee.user].storedBytes -= body.byteCount
     calls.dropBody(call)
-  }
-
-  /// The function that a CALL names, for people.
-  private func title(_ frame: DecodedFrame, _ slot: Slot) -> String {
-    let handle = Int(frame.header.function)
-    if handle == 0 { return FrameRules.printable(frame.name) }
-    guard handle <= peers[slot].bound.count else { return "handle \(handle)" }
-    return functions.text(peers[slot].bound[handle - 1].function)
   }
 
   // MARK: Choosing
 
-  /// The registration whose worker has the fewest calls, among those with a free place; ties go round.
-  mutating func chooseWorker(_ function: Slot) -> Slot? {
-    let count = functions[function].registrations.count
-    if count == 1 {
-      let only = functions[function].registrations[0]
-      return canTake(only) ? only : nil
-    }
-    var best: (index: Int, load: UInt32)?
-    for step in 0..<count {
-      let index = (functions[function].nextTurn + step) % count
-      let registration = functions[function].registrations[index]
-      guard canTake(registration) else { continue }
-      let load = peers[registrations[registration].worker.slot].work.count
-      if load < best?.load ?? .max { best = (index, load) }
-    }
-    guard let best else { return nil }
-    functions[function].nextTurn = (best.index + 1) % count
-    return functions[function].registrations[best.index]
+  /// A place that a worker has for a call of a function.
+  struct FreePlace {
+    let function: UnsafeMutablePointer<FunctionRecord>
+    let registration: UnsafeMutablePointer<RegistrationRecord>
+    let worker: Peer
+    let workerUser: UnsafeMutablePointer<UserRecord>
   }
 
+  /// A place with the worker that has the fewest calls, among those with a free one; ties go round.
+  ///
+  /// Mutating, as all that is called for each call: to call what cannot change it, the compiler copies the whole bridge.
   @inline(__always)
-  private func canTake(_ registration: Slot) -> Bool {
-    let worker = registrations[registration].worker.slot
-    return registrations[registration].places < registrations[registration].concurrency
-      && !peers[worker].isBacklogged && peers[worker].state == .open && !isFull(worker)
-      && users[peers[worker].user].runningCalls < users[peers[worker].user].limits.runningCallsPerUser
+  mutating func findPlace(_ function: UnsafeMutablePointer<FunctionRecord>) -> FreePlace? {
+    function.pointee.registrations.count == 1
+      ? place(of: function.pointee.registrations[0], function) : findPlaceAmongMany(function)
+  }
+
+  @inline(never)
+  private mutating func findPlaceAmongMany(_ function: UnsafeMutablePointer<FunctionRecord>) -> FreePlace? {
+    let count = function.pointee.registrations.count
+    var best: (index: Int, place: FreePlace)?
+    for step in 0..<count {
+      let index = (function.pointee.nextTurn + step) % count
+      guard let place = place(of: function.pointee.registrations[index], function),
+        place.worker.pointee.work.count < best?.place.worker.pointee.work.count ?? .max
+      else { continue }
+      best = (index, place)
+    }
+    guard let best else { return nil }
+    function.pointee.nextTurn = (best.index + 1) % count
+    return best.place
+  }
+
+  /// The place that a registration has for one more call, nil where it has none or its worker should have none.
+  @inline(__always)
+  private mutating func place(of slot: Slot, _ function: UnsafeMutablePointer<FunctionRecord>) -> FreePlace? {
+    let registration = registrations.pointer(to: slot)
+    let worker = peers.pointer(to: registration.pointee.worker.slot)
+    let user = users.pointer(to: worker.pointee.user)
+    guard registration.pointee.places < registration.pointee.concurrency,
+      !worker.pointee.isBacklogged, worker.pointee.state == .open, !isFull(worker, user),
+      user.pointee.runningCalls < user.pointee.limits.runningCallsPerUser
+    else { return nil }
+    return FreePlace(function: function, registration: registration, worker: worker, workerUser: user)
   }
 
   /// Whether as much as a peer may leave unread has been sent to it since the shell last said what had left: then the
   /// shell has its turn before more is dispatched, however much waits.
+  func isFull(_ slot: Slot) -> Bool {
+    isFull(peers.pointer(to: slot), users.pointer(to: peers[slot].user))
+  }
+
   @inline(__always)
-  func isFull(_ peer: Slot) -> Bool {
-    if peers[peer].isLocal { return false }
-    let limit = users[peers[peer].user].limits.outputBytesPerConnection
-    return peers[peer].outputPosition - peers[peer].sentBytes > UInt64(limit)
+  private func isFull(_ peer: Peer, _ user: UnsafeMutablePointer<UserRecord>) -> Bool {
+    !peer.pointee.isLocal
+      && peer.pointee.outputPosition &- peer.pointee.sentBytes > UInt64(user.pointee.limits.outputBytesPerConnection)
   }
 
   // MARK: Dispatching
@@ -261,38 +350,34 @@ extension Bridge {
 
   /// Sends the INVOKE. The body is what is kept for the call or else what came in, from `incomingStart` on.
   mutating func dispatch(
-    _ call: Slot, to registration: Slot, incomingStart: Int = 0, incomingDescriptors: (any FrameDescriptors)? = nil,
+    _ call: Call, to place: FreePlace, incomingStart: Int = 0, incomingDescriptors: (any FrameDescriptors)? = nil,
     now: UInt64, into actions: inout ActionBuffer
   ) {
-    let record = calls.pointer(to: call)
-    let offer = registrations[registration]
-    let worker = offer.worker.slot
-    let function = offer.function
-    let limit = UInt64(offer.timeoutMilliseconds)
+    let offer = place.registration
+    let worker = place.worker
     let nowMilliseconds = Self.milliseconds(now)
-    var deadline = record.pointee.deadlineMilliseconds
-    if limit > 0, nowMilliseconds + limit < deadline {
-      deadline = nowMilliseconds + limit
-      deadlines.set(call, deadlineMilliseconds: deadline)
+    var deadline = call.pointee.deadlineMilliseconds
+    let limit = UInt64(offer.pointee.timeoutMilliseconds)
+    if limit > 0, nowMilliseconds &+ limit < deadline {
+      deadline = nowMilliseconds &+ limit
+      deadlines.set(call.pointee.slot, deadlineMilliseconds: deadline)
     }
-    let isIdempotent = record.pointee.flags.has(.idempotent) || offer.isIdempotent
+    let isIdempotent = call.pointee.flags.has(.idempotent) || offer.pointee.isIdempotent
     var header = FrameHeader(
-      kind: .invoke, flags: invokeFlags(record.pointee.flags, isIdempotent), encoding: record.pointee.encoding,
-      id: CorrelationID(slot: call, turn: record.pointee.turn).rawValue, function: offer.handle,
-      timeoutMilliseconds: UInt32(max(1, Int64(deadline) - Int64(nowMilliseconds))), aux: startStream(of: call))
+      kind: .invoke, flags: Self.invokeFlags(call.pointee.flags, isIdempotent), encoding: call.pointee.encoding,
+      id: call.pointee.id.rawValue, function: offer.pointee.handle,
+      timeoutMilliseconds: UInt32(truncatingIfNeeded: max(1, Int64(bitPattern: deadline &- nowMilliseconds))))
+    if call.pointee.stream != .none { header.aux = startStream(of: call) }
     let start = actions.end
-    if functions[function].isPattern {
-      actions.write(functions[record.pointee.called].name)
-      header.nameBytes = UInt16(actions.end - start)
+    header.metadataBytes = call.pointee.metadataBytes
+    if place.function.pointee.isPattern || offer.pointee.wantsCaller {
+      writePrefix(of: call, to: place, &header, into: &actions)
     }
-    let metadataStart = actions.end
-    if offer.wantsCaller { writeCaller(of: call, into: &actions) }
-    header.metadataBytes = UInt16(actions.end - metadataStart) + record.pointee.metadataBytes
-    let bodyBytes = Int(record.pointee.bodyBytes)
-    if record.pointee.hasBody, let body = calls.body(call) {
-      let place = actions.keep(body)
+    let bodyBytes = Int(call.pointee.bodyBytes)
+    if call.pointee.hasBody, let body = calls.body(call) {
+      let kept = actions.keep(body)
       send(
-        header, to: worker, prefixStart: start, source: .stored(place), sourceBytes: bodyBytes,
+        header, to: worker, prefixStart: start, source: .stored(kept), sourceBytes: bodyBytes,
         descriptors: body.descriptors, into: &actions)
       if !isIdempotent { dropBody(of: call) }
     } else {
@@ -300,32 +385,49 @@ extension Bridge {
         header, to: worker, prefixStart: start, sourceStart: incomingStart, sourceBytes: bodyBytes,
         descriptors: incomingDescriptors, into: &actions)
     }
-    if record.pointee.attempts > 0 { statistics.callsSentAgain += 1 }
-    record.pointee.state = .running
-    record.pointee.attempts += 1
-    record.pointee.worker = offer.worker
-    record.pointee.registration = registration
-    record.pointee.dispatchedNanoseconds = now
-    record.pointee.invokeEnd = peers[worker].outputPosition
-    record.pointee.invokeBytes = UInt32(FrameHeader.byteCount + actions.end - start + bodyBytes)
-    calls.appendPlace(call, to: &peers[worker].work)
-    registrations[registration].places += 1
-    users[peers[worker].user].runningCalls += 1
-    functions[function].running += 1
-    functions[function].calls += 1
-    continueStream(of: call, into: &actions)
+    if call.pointee.attempts > 0 { statistics.callsSentAgain += 1 }
+    call.pointee.state = .running
+    call.pointee.attempts += 1
+    call.pointee.worker = worker.pointee.id
+    call.pointee.registration = offer.pointee.slot
+    call.pointee.dispatchedNanoseconds = now
+    call.pointee.invokeEnd = worker.pointee.outputPosition
+    call.pointee.invokeBytes = UInt32(truncatingIfNeeded: FrameHeader.byteCount + actions.end - start + bodyBytes)
+    CallTable.appendPlace(call, to: &worker.pointee.work)
+    offer.pointee.places &+= 1
+    place.workerUser.pointee.runningCalls &+= 1
+    place.function.pointee.running &+= 1
+    place.function.pointee.calls &+= 1
+    if call.pointee.stream != .none { continueStream(of: call, into: &actions) }
+  }
+
+  /// Writes what INVOKE has in front of what the caller sent: the called name, where a pattern is registered, and who the
+  /// caller is, where the worker wants to know.
+  @inline(never)
+  private mutating func writePrefix(
+    of call: Call, to place: FreePlace, _ header: inout FrameHeader, into actions: inout ActionBuffer
+  ) {
+    let start = actions.end
+    if place.function.pointee.isPattern {
+      actions.write(functions[call.pointee.called].name)
+      header.nameBytes = UInt16(actions.end - start)
+    }
+    let metadataStart = actions.end
+    if place.registration.pointee.wantsCaller { writeCaller(of: call, into: &actions) }
+    header.metadataBytes += UInt16(actions.end - metadataStart)
   }
 
   /// OPEN and DESCRIPTORS are passed on as they came; IDEMPOTENT is the call's or its registration's.
-  private func invokeFlags(_ call: FrameFlags, _ isIdempotent: Bool) -> FrameFlags {
+  @inline(__always)
+  private static func invokeFlags(_ call: FrameFlags, _ isIdempotent: Bool) -> FrameFlags {
     FrameFlags(
       rawValue: call.rawValue & (FrameFlags.open.rawValue | FrameFlags.descriptors.rawValue)
         | (isIdempotent ? FrameFlags.idempotent.rawValue : 0))
   }
 
-  private func writeCaller(of call: Slot, into actions: inout ActionBuffer) {
-    let caller = calls[call].caller.slot
-    let orphan = orphans[call]
+  private func writeCaller(of call: Call, into actions: inout ActionBuffer) {
+    let caller = call.pointee.caller.slot
+    let orphan = orphans[call.pointee.slot]
     let identity = orphan?.identity ?? peers[caller].identity
     actions.writeMetadata("hostcall-caller-uid", String(identity.userID))
     actions.writeMetadata("hostcall-caller-gid", String(identity.groupID))

@@ -8,25 +8,25 @@ extension Bridge {
   ) {
     let header = frame.header
     guard let call = callInHand(header, of: slot, into: &actions) else { return }
-    let record = calls.pointer(to: call)
-    if record.pointee.state == .running {
-      let caller = record.pointee.caller.slot
+    if call.pointee.state == .running {
       var status = header.status
       if header.flags.has(.descriptors), let problem = problemOfResult(frame, descriptors, of: call) {
         status = .unknown
         answer(call, status, into: &actions) { name, _ in "\(name): \(problem)" }
-      } else if !record.pointee.flags.has(.noReply) {
+      } else if !call.pointee.flags.has(.noReply) {
         var result = FrameHeader(
-          kind: .result, flags: resultFlags(header), encoding: header.encoding, status: header.status,
-          id: record.pointee.request)
+          kind: .result, flags: Self.resultFlags(header), encoding: header.encoding, status: header.status,
+          id: call.pointee.request)
         result.call = header.id
         result.metadataBytes = header.metadataBytes
         send(
-          result, to: caller, prefixStart: actions.end, sourceStart: Int(header.nameBytes),
-          sourceBytes: Int(header.bodyBytes) - Int(header.nameBytes), descriptors: descriptors, into: &actions)
+          result, to: peers.pointer(to: call.pointee.caller.slot), prefixStart: actions.end,
+          sourceStart: Int(header.nameBytes), sourceBytes: Int(header.bodyBytes) - Int(header.nameBytes),
+          descriptors: descriptors, into: &actions)
       }
-      let function = registrations[record.pointee.registration].function
-      functions[function].latency.record(nanoseconds: now - record.pointee.dispatchedNanoseconds)
+      let function = functions.pointer(to: registrations[call.pointee.registration].function)
+      function.pointee.latency.record(nanoseconds: now &- call.pointee.dispatchedNanoseconds)
+      if status != .ok { function.pointee.failures &+= 1 }
       detachFromCaller(call, status)
     } else if header.status != .cancelled {
       reject(header.id, .late, to: slot, into: &actions)
@@ -34,7 +34,8 @@ extension Bridge {
     giveUpPlace(call, wasCompleted: true, now: now, into: &actions)
   }
 
-  private func resultFlags(_ completion: FrameHeader) -> FrameFlags {
+  @inline(__always)
+  private static func resultFlags(_ completion: FrameHeader) -> FrameFlags {
     FrameFlags(
       rawValue: FrameFlags.fromWorker.rawValue | completion.flags.rawValue & FrameFlags.descriptors.rawValue)
   }
@@ -44,9 +45,10 @@ extension Bridge {
     _ header: FrameHeader, from slot: Slot, _ reason: String, now: UInt64, into actions: inout ActionBuffer
   ) {
     guard let call = callInHand(header, of: slot, into: &actions) else { return }
-    if calls[call].state == .running {
+    if call.pointee.state == .running {
       reject(header.id, .tooLarge, to: slot, into: &actions)
       answer(call, .tooLarge, into: &actions) { name, _ in "\(name): its completion has \(reason)" }
+      functions[registrations[call.pointee.registration].function].failures += 1
       detachFromCaller(call, .tooLarge)
     } else if header.status != .cancelled {
       reject(header.id, .late, to: slot, into: &actions)
@@ -57,18 +59,15 @@ extension Bridge {
   /// The running or abandoned call that a COMPLETE of this worker is for. Where there is none, the worker is told why.
   private mutating func callInHand(
     _ header: FrameHeader, of slot: Slot, into actions: inout ActionBuffer
-  ) -> Slot? {
-    let id = CorrelationID(rawValue: header.id)
-    guard Int(id.slot) < calls.records.count, calls[id.slot].turn == id.turn,
-      calls[id.slot].worker == peers.id(slot)
-    else {
+  ) -> Call? {
+    guard let call = calls.find(CorrelationID(rawValue: header.id)), call.pointee.worker == peers[slot].id else {
       reject(header.id, .unknownCall, to: slot, into: &actions)
       return nil
     }
-    switch calls[id.slot].state {
-    case .running, .abandoned: return id.slot
+    switch call.pointee.state {
+    case .running, .abandoned: return call
     case .free:
-      reject(header.id, calls[id.slot].wasCompleted ? .duplicate : .late, to: slot, into: &actions)
+      reject(header.id, call.pointee.wasCompleted ? .duplicate : .late, to: slot, into: &actions)
       return nil
     case .queued: preconditionFailure("a queued call has a worker")
     }
@@ -80,45 +79,59 @@ extension Bridge {
   }
 
   /// The worker has completed a call, or holds it no longer: its place is free, and the next that waits may have it.
-  mutating func giveUpPlace(_ call: Slot, wasCompleted: Bool, now: UInt64, into actions: inout ActionBuffer) {
-    let registration = calls[call].registration
-    let function = registrations[registration].function
-    let holdsOthersUp = hasNoMorePlaces(peers[calls[call].worker.slot].user)
-    calls[call].wasCompleted = wasCompleted
+  @inline(__always)
+  mutating func giveUpPlace(_ call: Call, wasCompleted: Bool, now: UInt64, into actions: inout ActionBuffer) {
+    let function = registrations[call.pointee.registration].function
+    call.pointee.wasCompleted = wasCompleted
+    if hasNoMorePlaces(peers[call.pointee.worker.slot].user) || functions[function].queue.count > 0 {
+      handOnPlace(of: call, function, now: now, into: &actions)
+    } else {
+      leavePlace(call)
+      release(call)
+    }
+  }
+
+  /// Gives a place up for which others wait, of the same function or of any.
+  @inline(never)
+  private mutating func handOnPlace(of call: Call, _ function: Slot, now: UInt64, into actions: inout ActionBuffer) {
+    let holdsOthersUp = hasNoMorePlaces(peers[call.pointee.worker.slot].user)
     functions.retain(function)
     leavePlace(call)
     release(call)
     if holdsOthersUp {
       serveQueues(now: now, into: &actions)
-    } else if functions[function].queue.count > 0 {
+    } else {
       serveQueue(function, now: now, into: &actions)
     }
     functions.release(function)
   }
 
   /// Whether the workers of a user hold as many calls as they may, so that other functions of theirs wait.
+  @inline(__always)
   func hasNoMorePlaces(_ user: Slot) -> Bool {
-    users[user].runningCalls >= users[user].limits.runningCallsPerUser
+    let user = users.pointer(to: user)
+    return user.pointee.runningCalls >= user.pointee.limits.runningCallsPerUser
   }
 
   /// Takes a call out of its worker's list and out of its registration's places.
-  mutating func leavePlace(_ call: Slot) {
-    let record = calls.pointer(to: call)
-    let registration = record.pointee.registration
-    let worker = record.pointee.worker.slot
-    calls.removePlace(call, from: &peers[worker].work)
-    users[peers[worker].user].runningCalls -= 1
-    registrations[registration].places -= 1
-    functions[registrations[registration].function].running -= 1
-    record.pointee.registration = .none
-    releaseIfIdle(registration)
+  @inline(__always)
+  mutating func leavePlace(_ call: Call) {
+    let registration = registrations.pointer(to: call.pointee.registration)
+    let worker = peers.pointer(to: call.pointee.worker.slot)
+    CallTable.removePlace(call, from: &worker.pointee.work)
+    users[worker.pointee.user].runningCalls &-= 1
+    registration.pointee.places &-= 1
+    functions[registration.pointee.function].running &-= 1
+    call.pointee.registration = .none
+    if !registration.pointee.isActive { releaseIfIdle(registration.pointee.slot) }
   }
 
   /// Gives the place in the table back; the call has ended for everybody.
-  mutating func release(_ call: Slot) {
-    let called = calls[call].called
+  @inline(__always)
+  mutating func release(_ call: Call) {
+    let called = call.pointee.called
     dropBody(of: call)
-    deadlines.cancel(call)
+    deadlines.cancel(call.pointee.slot)
     calls.release(call)
     functions.release(called)
   }
@@ -128,7 +141,7 @@ extension Bridge {
   /// Ends a queued or running call with an outcome of the daemon's own. A worker that runs it is told to cancel, and
   /// holds its place until it completes.
   mutating func end(
-    _ call: Slot, _ status: Status, now: UInt64, into actions: inout ActionBuffer,
+    _ call: Call, _ status: Status, now: UInt64, into actions: inout ActionBuffer,
     because reason: (_ name: String, _ limits: Limits) -> String
   ) {
     answer(call, status, into: &actions, because: reason)
@@ -137,57 +150,54 @@ extension Bridge {
 
   /// Sends the caller its RESULT.
   mutating func answer(
-    _ call: Slot, _ status: Status, into actions: inout ActionBuffer,
+    _ call: Call, _ status: Status, into actions: inout ActionBuffer,
     because reason: (_ name: String, _ limits: Limits) -> String
   ) {
-    if calls[call].flags.has(.noReply) { return }
-    var result = FrameHeader(kind: .result, status: status, id: calls[call].request)
-    result.call = calls.id(call).rawValue
+    if call.pointee.flags.has(.noReply) { return }
+    var result = FrameHeader(kind: .result, status: status, id: call.pointee.request)
+    result.call = call.pointee.id.rawValue
     send(
-      result, to: calls[call].caller.slot, text: reason(functions.text(calls[call].called), limits), into: &actions)
+      result, to: call.pointee.caller.slot, text: reason(functions.text(call.pointee.called), limits), into: &actions)
   }
 
   /// The call has ended for its caller.
-  mutating func abandon(_ call: Slot, _ status: Status, now: UInt64, into actions: inout ActionBuffer) {
-    let state = calls[call].state
+  mutating func abandon(_ call: Call, _ status: Status, now: UInt64, into actions: inout ActionBuffer) {
+    let state = call.pointee.state
     if state == .running {
-      let function = registrations[calls[call].registration].function
+      let function = registrations[call.pointee.registration].function
       send(
-        FrameHeader(kind: .cancel, status: status, id: calls.id(call).rawValue), to: calls[call].worker.slot,
+        FrameHeader(kind: .cancel, status: status, id: call.pointee.id.rawValue), to: call.pointee.worker.slot,
         into: &actions)
       functions[function].failures += 1
-      calls[call].state = .abandoned
+      call.pointee.state = .abandoned
       dropBody(of: call)
-      detachFromCaller(call, status, countsAsFailure: false)
+      detachFromCaller(call, status)
       watchAbandoned(call, now: now)
     } else {
       precondition(state == .queued, "a call ends that is \(state)")
       dequeue(call)
-      detachFromCaller(call, status, countsAsFailure: false)
+      detachFromCaller(call, status)
       release(call)
     }
   }
 
   /// The call has its outcome: nothing of the caller's refers to it any more.
-  mutating func detachFromCaller(_ call: Slot, _ status: Status, countsAsFailure: Bool = true) {
-    let record = calls.pointer(to: call)
-    let caller = record.pointee.caller.slot
+  @inline(__always)
+  mutating func detachFromCaller(_ call: Call, _ status: Status) {
+    let caller = call.pointee.caller.slot
     if caller == .none {
-      orphans[call] = nil
+      orphans[call.pointee.slot] = nil
     } else {
-      calls.removeFromCaller(call, &peers[caller].calls)
+      CallTable.removeFromCaller(call, &peers[caller].calls)
     }
-    if !record.pointee.flags.has(.noReply) {
-      requests.remove(caller: caller, request: record.pointee.request)
+    if !call.pointee.flags.has(.noReply) {
+      requests.remove(caller: caller, request: call.pointee.request)
     }
-    closeStream(of: call)
-    deadlines.cancel(call)
-    if countsAsFailure, status != .ok {
-      functions[registrations[record.pointee.registration].function].failures += 1
-    }
-    users[record.pointee.user].callsInFlight -= 1
-    statistics.outcomes[Int(status.rawValue)] += 1
-    outstanding -= 1
+    if call.pointee.stream != .none { closeStream(of: call) }
+    deadlines.cancel(call.pointee.slot)
+    users[call.pointee.user].callsInFlight &-= 1
+    statistics.outcomes[Int(status.rawValue)] &+= 1
+    outstanding &-= 1
     drainedIfEmpty()
   }
 }

@@ -10,7 +10,7 @@ extension Bridge {
         FrameHeader(kind: .welcome, status: .version, id: peers[slot].session), to: slot,
         text: "\(ProtocolConstants.version)", into: &actions)
       peers[slot].state = .closing
-      actions.close(peers.id(slot))
+      actions.close(peers[slot].id)
       return
     }
     var reader = MetadataReader(frame.metadata)
@@ -81,8 +81,8 @@ extension Bridge {
   /// The grace is over: what still runs ends with SHUTTING_DOWN.
   package mutating func endGrace(now: UInt64, into actions: inout ActionBuffer) {
     guard case .draining = phase else { return }
-    for slot in calls.slots where [.queued, .running].contains(calls[slot].state) {
-      end(slot, .shuttingDown, now: now, into: &actions) { name, _ in
+    for slot in calls.slots where [.queued, .running].contains(calls[slot].pointee.state) {
+      end(calls[slot], .shuttingDown, now: now, into: &actions) { name, _ in
         "\(name): the daemon shut down before there was an outcome"
       }
     }

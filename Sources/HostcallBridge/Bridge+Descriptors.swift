@@ -61,9 +61,9 @@ extension Bridge {
   }
 
   /// A completion whose descriptors cannot be passed on ends its call all the same; nil where they can.
-  func problemOfResult(_ frame: DecodedFrame, _ descriptors: (any FrameDescriptors)?, of call: Slot) -> String? {
-    guard frame.header.flags.has(.descriptors), !calls[call].flags.has(.noReply) else { return nil }
-    if !peers[calls[call].caller.slot].takesDescriptors {
+  func problemOfResult(_ frame: DecodedFrame, _ descriptors: (any FrameDescriptors)?, of call: Call) -> String? {
+    guard frame.header.flags.has(.descriptors), !call.pointee.flags.has(.noReply) else { return nil }
+    if !peers[call.pointee.caller.slot].takesDescriptors {
       return "its result has open files, and this connection takes none (feature descriptors)"
     }
     switch descriptors?.problem {

@@ -42,14 +42,14 @@ extension Bridge {
   }
 
   /// A call has ended and its worker still holds it: not for ever.
-  mutating func watchAbandoned(_ call: Slot, now: UInt64) {
+  mutating func watchAbandoned(_ call: Call, now: UInt64) {
     guard limits.abandonedMilliseconds > 0 else { return }
-    deadlines.set(call, deadlineMilliseconds: Self.milliseconds(now) + UInt64(limits.abandonedMilliseconds))
+    deadlines.set(call.pointee.slot, deadlineMilliseconds: Self.milliseconds(now) + UInt64(limits.abandonedMilliseconds))
   }
 
   /// The worker has held a call for too long after its end: its place is free again, whatever becomes of it there.
-  mutating func releaseAbandoned(_ call: Slot, now: UInt64, into actions: inout ActionBuffer) {
-    notify("abandoned-milliseconds", limits.abandonedMilliseconds, slot: calls[call].worker.slot, into: &actions)
+  mutating func releaseAbandoned(_ call: Call, now: UInt64, into actions: inout ActionBuffer) {
+    notify("abandoned-milliseconds", limits.abandonedMilliseconds, slot: call.pointee.worker.slot, into: &actions)
     giveUpPlace(call, wasCompleted: false, now: now, into: &actions)
   }
 }

@@ -144,7 +144,7 @@ extension Bridge {
       forgetSleeping(handle, of: slot)
       activate(
         RegistrationRecord(
-          worker: peers.id(slot), function: function, handle: handle, concurrency: sleeping.concurrency,
+          worker: peers[slot].id, function: function, handle: handle, concurrency: sleeping.concurrency,
           timeoutMilliseconds: sleeping.timeoutMilliseconds, isIdempotent: sleeping.isIdempotent,
           wantsCaller: sleeping.wantsCaller, isActive: true),
         isExclusive: sleeping.isExclusive)

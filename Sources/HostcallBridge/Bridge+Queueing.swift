@@ -5,40 +5,37 @@ import HostcallWire
 /// A call stands in the queue of the function that serves its name now, or in that of its own name while nobody serves
 /// it. When registrations come and go, calls move to where their names belong.
 extension Bridge {
-  mutating func enqueue(_ call: Slot, in function: Slot) {
-    calls[call].state = .queued
-    users[calls[call].user].queuedCalls += 1
-    if calls[call].caller.slot != .none { peers[calls[call].caller.slot].queuedCalls += 1 }
-    calls[call].queue = function
-    calls.insertByArrival(call, to: &functions[function].queue)
+  mutating func enqueue(_ call: Call, in function: Slot) {
+    call.pointee.state = .queued
+    users[call.pointee.user].queuedCalls += 1
+    if call.pointee.caller.slot != .none { peers[call.pointee.caller.slot].queuedCalls += 1 }
+    call.pointee.queue = function
+    CallTable.insertByArrival(call, to: &functions[function].queue)
     functions.queueChanged(function)
   }
 
-  mutating func dequeue(_ call: Slot) {
-    let function = calls[call].queue
-    calls.removePlace(call, from: &functions[function].queue)
-    users[calls[call].user].queuedCalls -= 1
-    if calls[call].caller.slot != .none { peers[calls[call].caller.slot].queuedCalls -= 1 }
+  mutating func dequeue(_ call: Call) {
+    let function = call.pointee.queue
+    CallTable.removePlace(call, from: &functions[function].queue)
+    users[call.pointee.user].queuedCalls -= 1
+    if call.pointee.caller.slot != .none { peers[call.pointee.caller.slot].queuedCalls -= 1 }
     functions.queueChanged(function)
-    calls[call].queue = .none
+    call.pointee.queue = .none
   }
 
   /// Dispatches waiting calls, first come first served, while there are places.
   mutating func serveQueue(_ function: Slot, now: UInt64, into actions: inout ActionBuffer) {
-    while functions[function].queue.count > 0, let registration = chooseWorker(function) {
-      let call = functions[function].queue.first
+    while let call = functions[function].queue.first, let place = findPlace(functions.pointer(to: function)) {
       // Time may have passed that nobody has told of yet.
-      if calls[call].deadlineMilliseconds <= now / 1_000_000 {
+      if call.pointee.deadlineMilliseconds <= now / 1_000_000 {
         hitDeadline(call, now: now, into: &actions)
-      } else if registrations[registration].wantsCaller, Int(calls[call].metadataBytes) > Self.roomForMetadata {
+      } else if place.registration.pointee.wantsCaller, Int(call.pointee.metadataBytes) > Self.roomForMetadata {
         end(call, .invalidArgument, now: now, into: &actions) { name, _ in "\(name): \(Self.noRoomForMetadata)" }
-      } else if calls[call].flags.has(.descriptors),
-        !peers[registrations[registration].worker.slot].takesDescriptors
-      {
+      } else if call.pointee.flags.has(.descriptors), !place.worker.pointee.takesDescriptors {
         end(call, .invalidArgument, now: now, into: &actions) { name, _ in "\(name): \(Self.noDescriptors)" }
       } else {
         dequeue(call)
-        dispatch(call, to: registration, now: now, into: &actions)
+        dispatch(call, to: place, now: now, into: &actions)
       }
     }
   }
@@ -57,7 +54,7 @@ extension Bridge {
       isPattern
       ? functions.withQueue : functions[function].name.withUnsafeBytes { functions.queuedPatterns(matching: $0) }
     for other in others where other != function {
-      for call in waiting(in: other) where functions.serving(calls[call].called) == function {
+      for call in waiting(in: other) where functions.serving(call.pointee.called) == function {
         move(call, to: function)
       }
     }
@@ -69,11 +66,11 @@ extension Bridge {
     of function: Slot, targets: inout [Slot], now: UInt64, into actions: inout ActionBuffer
   ) {
     for call in waiting(in: function) {
-      if let serving = functions.serving(calls[call].called) {
+      if let serving = functions.serving(call.pointee.called) {
         move(call, to: serving)
         if !targets.contains(serving) { targets.append(serving) }
-      } else if calls[call].flags.has(.wait) {
-        move(call, to: calls[call].called)
+      } else if call.pointee.flags.has(.wait) {
+        move(call, to: call.pointee.called)
       } else {
         end(call, .notFound, now: now, into: &actions) { name, _ in
           "\(name): the last worker that had registered it went away while the call waited"
@@ -84,25 +81,27 @@ extension Bridge {
 
   /// Calls came into a queue from elsewhere. What is past its limit when all places are taken ends, the last first.
   mutating func endExcess(of function: Slot, now: UInt64, into actions: inout ActionBuffer) {
-    while Int(functions[function].queue.count) > limits.queuedCallsPerFunction {
-      end(functions[function].queue.last, .overloaded, now: now, into: &actions) { name, limits in
+    while Int(functions[function].queue.count) > limits.queuedCallsPerFunction,
+      let last = functions[function].queue.last
+    {
+      end(last, .overloaded, now: now, into: &actions) { name, limits in
         "\(name): \(limits.queuedCallsPerFunction) calls wait for it, the most that may"
       }
     }
   }
 
-  private mutating func move(_ call: Slot, to function: Slot) {
-    if calls[call].queue == function { return }
+  private mutating func move(_ call: Call, to function: Slot) {
+    if call.pointee.queue == function { return }
     dequeue(call)
     enqueue(call, in: function)
   }
 
-  private func waiting(in function: Slot) -> [Slot] {
-    var waiting: [Slot] = []
-    var call = functions[function].queue.first
-    while call != .none {
+  private func waiting(in function: Slot) -> [Call] {
+    var waiting: [Call] = []
+    var next = functions[function].queue.first
+    while let call = next {
       waiting.append(call)
-      call = calls[call].placeLink.next
+      next = call.pointee.placeLink.next
     }
     return waiting
   }

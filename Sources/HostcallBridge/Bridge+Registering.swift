@@ -73,7 +73,7 @@ extension Bridge {
     functions.retain(function)
     activate(
       RegistrationRecord(
-        worker: peers.id(slot), function: function, handle: handle, concurrency: UInt32(concurrency),
+        worker: peers[slot].id, function: function, handle: handle, concurrency: UInt32(concurrency),
         timeoutMilliseconds: header.timeoutMilliseconds, isIdempotent: options.isIdempotent,
         wantsCaller: options.wantsCaller, isActive: true),
       isExclusive: options.mode == .exclusive)
@@ -91,7 +91,7 @@ extension Bridge {
 
   /// Why the mode cannot be had, nil where it can.
   private func conflict(of mode: Mode, by slot: Slot, on function: Slot) -> String? {
-    if functions[function].registrations.contains(where: { registrations[$0].worker == peers.id(slot) }) {
+    if functions[function].registrations.contains(where: { registrations[$0].worker == peers[slot].id }) {
       return "this connection has registered it already"
     }
     if functions[function].isExclusive { return "another worker has it exclusively" }
@@ -148,7 +148,7 @@ extension Bridge {
   ///
   /// - Parameter again: calls that lost their worker and are to be sent to another, the oldest first.
   mutating func retire(
-    _ retired: [Slot], sendingAgain again: [Slot] = [], now: UInt64, into actions: inout ActionBuffer
+    _ retired: [Slot], sendingAgain again: [Call] = [], now: UInt64, into actions: inout ActionBuffer
   ) {
     deactivate(retired, into: &actions)
     moveQueues(leaving: retired, sendingAgain: again, now: now, into: &actions)
@@ -175,7 +175,7 @@ extension Bridge {
   ///   - again: calls that lost their worker and are to be sent to another, the oldest first.
   ///   - joined: functions that have been given registrations.
   mutating func moveQueues(
-    leaving retired: [Slot], sendingAgain again: [Slot] = [], joining joined: [Slot] = [], now: UInt64,
+    leaving retired: [Slot], sendingAgain again: [Call] = [], joining joined: [Slot] = [], now: UInt64,
     into actions: inout ActionBuffer
   ) {
     var targets = joined

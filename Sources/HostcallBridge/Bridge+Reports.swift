@@ -59,20 +59,19 @@ extension Bridge {
   private func abandonedCalls(of slot: Slot) -> Int {
     var count = 0
     var call = peers[slot].work.first
-    while call != .none {
-      if calls[call].state == .abandoned { count += 1 }
-      call = calls[call].placeLink.next
+    while let current = call {
+      if current.pointee.state == .abandoned { count += 1 }
+      call = current.pointee.placeLink.next
     }
     return count
   }
 
   /// `hostcall.calls`, the oldest first.
   package func callReports(now: UInt64) -> [CallReport] {
-    let active = calls.slots.filter { calls[$0].state != .free }
-    return active.sorted { calls[$0].arrival < calls[$1].arrival }.map { slot in
-      let call = calls[slot]
-      return CallReport(
-        correlationID: calls.id(slot).rawValue, function: functions.text(call.called), state: "\(call.state)",
+    let active = calls.slots.map { calls[$0].pointee }.filter { $0.state != .free }
+    return active.sorted { $0.arrival < $1.arrival }.map { call in
+ CallReport(
+        correlationID: call.id.rawValue, function: functions.text(call.called), state: "\(call.state)",
         caller: peers.has(call.caller) ? peers[call.caller.slot].session : nil,
         worker: peers.has(call.worker) ? peers[call.worker.slot].session : nil,
         ageMilliseconds: (now - call.acceptedNanoseconds) / 1_000_000,

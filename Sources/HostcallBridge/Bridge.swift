@@ -117,9 +117,9 @@ package struct Bridge: ~Copyable {
     if isLocal {
       localPeers += 1
     } else {
-      hellos.append(peers.id(slot), milliseconds: Self.milliseconds(now) + UInt64(limits.helloMilliseconds))
+      hellos.append(peers[slot].id, milliseconds: Self.milliseconds(now) + UInt64(limits.helloMilliseconds))
     }
-    return peers.id(slot)
+    return peers[slot].id
   }
 
   private mutating func mayConnect(
@@ -298,7 +298,7 @@ package struct Bridge: ~Copyable {
     let milliseconds = now / 1_000_000
     due.removeAll(keepingCapacity: true)
     deadlines.advance(to: milliseconds, &due)
-    for call in due { hitDeadline(call, now: now, into: &actions) }
+    for slot in due { hitDeadline(calls[slot], now: now, into: &actions) }
     while let first = firstAwaitingHello(), first.milliseconds <= milliseconds {
       violate(first.peer.slot, "no HELLO within \(limits.helloMilliseconds) ms", into: &actions)
     }
@@ -338,15 +338,27 @@ package struct Bridge: ~Copyable {
     sourceStart: Int = 0, sourceBytes: Int = 0, descriptors: (any FrameDescriptors)? = nil,
     into actions: inout ActionBuffer
   ) {
-    guard peers[slot].state != .closing, peers[slot].state != .gone else { return }
+    send(
+      header, to: peers.pointer(to: slot), prefixStart: prefixStart, source: source, sourceStart: sourceStart,
+      sourceBytes: sourceBytes, descriptors: descriptors, into: &actions)
+  }
+
+  @inline(__always)
+  mutating func send(
+    _ header: FrameHeader, to peer: Peer, prefixStart: Int, source: OutgoingFrame.Source = .incoming,
+    sourceStart: Int = 0, sourceBytes: Int = 0, descriptors: (any FrameDescriptors)? = nil,
+    into actions: inout ActionBuffer
+  ) {
+    guard peer.pointee.state != .closing, peer.pointee.state != .gone else { return }
     var header = header
-    let prefixBytes = actions.end - prefixStart
-    header.bodyBytes = UInt32(prefixBytes + sourceBytes)
-    peers[slot].outputPosition += UInt64(header.frameBytes)
+    let prefixBytes = actions.end &- prefixStart
+    header.bodyBytes = UInt32(truncatingIfNeeded: prefixBytes &+ sourceBytes)
+    peer.pointee.outputPosition &+= UInt64(truncatingIfNeeded: header.frameBytes)
     actions.append(
       OutgoingFrame(
-        peer: peers.id(slot), header: header, prefixStart: UInt32(prefixStart), prefixBytes: UInt32(prefixBytes),
-        source: source, sourceStart: UInt32(sourceStart), sourceBytes: UInt32(sourceBytes),
+        peer: peer.pointee.id, header: header, prefixStart: UInt32(truncatingIfNeeded: prefixStart),
+        prefixBytes: UInt32(truncatingIfNeeded: prefixBytes), source: source,
+        sourceStart: UInt32(truncatingIfNeeded: sourceStart), sourceBytes: UInt32(truncatingIfNeeded: sourceBytes),
         descriptors: descriptors.map { actions.keep($0) } ?? .none))
   }
 
@@ -387,7 +399,7 @@ package struct Bridge: ~Copyable {
   mutating func close(_ slot: Slot, _ status: Status, _ reason: String, into actions: inout ActionBuffer) {
     send(FrameHeader(kind: .goaway, status: status), to: slot, text: reason, into: &actions)
     peers[slot].state = .closing
-    actions.close(peers.id(slot))
+    actions.close(peers[slot].id)
   }
 
   mutating func violate(_ slot: Slot, _ reason: String, into actions: inout ActionBuffer) {

@@ -1,15 +1,18 @@
 import HostcallWire
 
-/// A place in two of the lists that calls stand in.
+/// A call, by the address of its record. Records stay where they are for as long as the table is there.
+typealias Call = UnsafeMutablePointer<CallRecord>
+
+/// A place in one of the lists that a call stands in.
 struct CallLink: BitwiseCopyable {
-  var previous: Slot = .none
-  var next: Slot = .none
+  var previous: Call?
+  var next: Call?
 }
 
 /// The ends of a list of calls that are linked through their records.
 struct CallList: BitwiseCopyable {
-  var first: Slot = .none
-  var last: Slot = .none
+  var first: Call?
+  var last: Call?
   var count: UInt32 = 0
 }
 
@@ -31,6 +34,8 @@ enum CallState: UInt8, BitwiseCopyable {
 
 /// One call, and for a free place the end of the last one.
 struct CallRecord: BitwiseCopyable {
+  /// Its place in the table.
+  let slot: Slot
   var turn: UInt64 = 0
   var state = CallState.free
   var flags = FrameFlags.none
@@ -72,6 +77,9 @@ struct CallRecord: BitwiseCopyable {
   var callerLink = CallLink()
   /// In the queue of a function while queued, in the worker's list while running or abandoned.
   var placeLink = CallLink()
+
+  /// The correlation id of the call that is or was last in the place.
+  var id: CorrelationID { CorrelationID(slot: slot, turn: turn) }
 }
 
 /// All calls, by place, and the memory of those that ended.
@@ -100,127 +108,118 @@ struct CallTable: ~Copyable {
   /// Calls that are queued, running or abandoned.
   var active: Int { records.count - Int(free.count) }
 
-  subscript(slot: Slot) -> CallRecord {
-    @inline(__always) unsafeAddress { UnsafePointer(records.pointer(to: Int(slot))) }
-    @inline(__always) unsafeMutableAddress { records.pointer(to: Int(slot)) }
-  }
-
-  /// Where a record is, for several of its fields: it stays there whatever becomes of other calls.
+  /// The call in a place, or the end of the last one.
   @inline(__always)
-  func pointer(to slot: Slot) -> UnsafeMutablePointer<CallRecord> {
-    records.pointer(to: Int(slot))
-  }
+  subscript(slot: Slot) -> Call { records.pointer(to: Int(slot)) }
 
-  /// The correlation id of the call that is or was last in the place.
-  func id(_ slot: Slot) -> CorrelationID {
-    CorrelationID(slot: slot, turn: records[slot].turn)
+  /// The call that has a correlation id, or had it last; nil where another has its place, or none was ever there.
+  @inline(__always)
+  func find(_ id: CorrelationID) -> Call? {
+    guard Int(id.slot) < records.count else { return nil }
+    let call = self[id.slot]
+    return call.pointee.turn == id.turn ? call : nil
   }
 
   /// A place for a new call, with a new turn, or nil where the table is full.
-  mutating func allocate() -> Slot? {
-    let slot: Slot
-    if Int(free.count) > remembered || (records.count >= capacity && free.count > 0 && active < capacity - remembered) {
-      slot = free.first
-      var list = free
-      removePlace(slot, from: &list)
-      free = list
+  mutating func allocate() -> Call? {
+    let call: Call
+    if let first = free.first, Int(free.count) > remembered || mustForget {
+      call = first
+      Self.removePlace(call, from: &free)
     } else if records.count < capacity {
-      slot = Slot(records.count)
-      records.append(CallRecord())
+      let slot = Slot(records.count)
+      records.append(CallRecord(slot: slot))
       bodies.append(nil)
+      call = self[slot]
     } else {
       return nil
     }
     nextArrival += 1
-    records[slot] = CallRecord(turn: records[slot].turn + 1, arrival: nextArrival)
-    return slot
+    call.pointee = CallRecord(slot: call.pointee.slot, turn: call.pointee.turn + 1, arrival: nextArrival)
+    return call
   }
 
+  /// Whether there is no other place for a new call than one whose end should be remembered.
+  private var mustForget: Bool { records.count >= capacity && active < capacity - remembered }
+
   /// Gives the place of an ended call back.
-  mutating func release(_ slot: Slot) {
-    dropBody(slot)
-    records[slot].state = .free
-    if records[slot].turn < CorrelationID.largestTurn {
-      var list = free
-      appendPlace(slot, to: &list)
-      free = list
-    }
+  mutating func release(_ call: Call) {
+    dropBody(call)
+    call.pointee.state = .free
+    if call.pointee.turn < CorrelationID.largestTurn { Self.appendPlace(call, to: &free) }
   }
 
   // MARK: Bodies
 
-  func body(_ slot: Slot) -> StoredBody? {
-    records[slot].hasBody ? bodies[slot] : nil
+  func body(_ call: Call) -> StoredBody? {
+    call.pointee.hasBody ? bodies[call.pointee.slot] : nil
   }
 
-  mutating func keepBody(_ body: StoredBody, for slot: Slot) {
-    dropBody(slot)
-    bodies[slot] = body
-    records[slot].hasBody = true
+  mutating func keepBody(_ body: StoredBody, for call: Call) {
+    dropBody(call)
+    bodies[call.pointee.slot] = body
+    call.pointee.hasBody = true
     storedBytes += body.byteCount
   }
 
-  mutating func dropBody(_ slot: Slot) {
-    guard records[slot].hasBody, let body = bodies[slot] else { return }
+  @inline(__always)
+  mutating func dropBody(_ call: Call) {
+    if call.pointee.hasBody { dropKeptBody(call) }
+  }
+
+  @inline(never)
+  private mutating func dropKeptBody(_ call: Call) {
+    guard let body = bodies[call.pointee.slot] else { return }
     storedBytes -= body.byteCount
     freedBytes += body.byteCount
-    bodies[slot] = nil
-    records[slot].hasBody = false
+    bodies[call.pointee.slot] = nil
+    call.pointee.hasBody = false
   }
 
   // MARK: Lists
 
-  mutating func appendToCaller(_ slot: Slot, _ list: inout CallList) {
-    records[slot].callerLink = CallLink(previous: list.last, next: .none)
-    if list.last == .none { list.first = slot } else { records[list.last].callerLink.next = slot }
-    list.last = slot
-    list.count += 1
+  @inline(__always)
+  static func appendToCaller(_ call: Call, _ list: inout CallList) {
+    let last = list.last
+    call.pointee.callerLink = CallLink(previous: last, next: nil)
+    if let last { last.pointee.callerLink.next = call } else { list.first = call }
+    list.last = call
+    list.count &+= 1
   }
 
-  mutating func removeFromCaller(_ slot: Slot, _ list: inout CallList) {
-    let link = records[slot].callerLink
-    if link.previous == .none {
-      list.first = link.next
-    } else {
-      records[link.previous].callerLink.next = link.next
-    }
-    if link.next == .none {
-      list.last = link.previous
-    } else {
-      records[link.next].callerLink.previous = link.previous
-    }
-    list.count -= 1
+  @inline(__always)
+  static func removeFromCaller(_ call: Call, _ list: inout CallList) {
+    let link = call.pointee.callerLink
+    if let previous = link.previous { previous.pointee.callerLink.next = link.next } else { list.first = link.next }
+    if let next = link.next { next.pointee.callerLink.previous = link.previous } else { list.last = link.previous }
+    list.count &-= 1
   }
 
-  mutating func appendPlace(_ slot: Slot, to list: inout CallList) {
-    insertPlace(slot, to: &list, behind: list.last)
+  @inline(__always)
+  static func appendPlace(_ call: Call, to list: inout CallList) {
+    let last = list.last
+    call.pointee.placeLink = CallLink(previous: last, next: nil)
+    if let last { last.pointee.placeLink.next = call } else { list.first = call }
+    list.last = call
+    list.count &+= 1
   }
 
   /// Into a queue, behind those that arrived before it.
-  mutating func insertByArrival(_ slot: Slot, to list: inout CallList) {
+  static func insertByArrival(_ call: Call, to list: inout CallList) {
     var behind = list.last
-    while behind != .none, records[behind].arrival > records[slot].arrival {
-      behind = records[behind].placeLink.previous
-    }
-    insertPlace(slot, to: &list, behind: behind)
+    while let other = behind, other.pointee.arrival > call.pointee.arrival { behind = other.pointee.placeLink.previous }
+    let next = if let behind { behind.pointee.placeLink.next } else { list.first }
+    call.pointee.placeLink = CallLink(previous: behind, next: next)
+    if let behind { behind.pointee.placeLink.next = call } else { list.first = call }
+    if let next { next.pointee.placeLink.previous = call } else { list.last = call }
+    list.count &+= 1
   }
 
-  mutating func removePlace(_ slot: Slot, from list: inout CallList) {
-    let link = records[slot].placeLink
-    if link.previous == .none { list.first = link.next } else { records[link.previous].placeLink.next = link.next }
-    if link.next == .none {
-      list.last = link.previous
-    } else {
-      records[link.next].placeLink.previous = link.previous
-    }
-    list.count -= 1
-  }
-
-  private mutating func insertPlace(_ slot: Slot, to list: inout CallList, behind previous: Slot) {
-    let next = previous == .none ? list.first : records[previous].placeLink.next
-    records[slot].placeLink = CallLink(previous: previous, next: next)
-    if previous == .none { list.first = slot } else { records[previous].placeLink.next = slot }
-    if next == .none { list.last = slot } else { records[next].placeLink.previous = slot }
-    list.count += 1
+  @inline(__always)
+  static func removePlace(_ call: Call, from list: inout CallList) {
+    let link = call.pointee.placeLink
+    if let previous = link.previous { previous.pointee.placeLink.next = link.next } else { list.first = link.next }
+    if let next = link.next { next.pointee.placeLink.previous = link.previous } else { list.last = link.previous }
+    list.count &-= 1
   }
 }

@@ -3,14 +3,18 @@
 /// A hierarchy of six wheels with 64 places each. A deadline lies in the wheel of the highest six bits in which it
 /// differs from now; as time gets there, it moves to finer wheels, until it is due on the millisecond. One beyond the
 /// reach of the coarsest wheel (63 of its places, two years) lies in the last of them for the time being.
+///
+/// Unsafe pointers' rule: `heads` has room for all places of all wheels, and whatever a node's `place` says is one of
+/// them or ``Node/nowhere``; nodes stay where they are.
 struct DeadlineWheel: ~Copyable {
-  struct Node {
-    var previous: Slot = .none
-    var next: Slot = .none
-    var place: UInt16 = Node.nowhere
+  struct Node: BitwiseCopyable {
+    let slot: Slot
+    var place = Node.nowhere
     var deadline: UInt64 = 0
+    var previous: UnsafeMutablePointer<Node>?
+    var next: UnsafeMutablePointer<Node>?
 
-    static let nowhere = UInt16.max
+    static let nowhere = UInt32.max
   }
 
   private static let levels = 6
@@ -19,40 +23,41 @@ struct DeadlineWheel: ~Copyable {
   private static let reachMilliseconds = UInt64(placesEach - 1) << UInt64((levels - 1) * bits)
 
   private var nodes = Places<Node>()
-  private var heads = Places<Slot>(repeating: .none, count: levels * placesEach)
-  private var occupied = Places<UInt64>(repeating: 0, count: levels)
+  private let heads: UnsafeMutablePointer<UnsafeMutablePointer<Node>?>
+  /// For each level a bit for each place with a deadline.
+  private let occupied: UnsafeMutablePointer<UInt64>
   /// Milliseconds up to which everything was taken out.
   private var elapsed: UInt64
   private(set) var count = 0
 
   init(nowMilliseconds: UInt64) {
     elapsed = nowMilliseconds
+    heads = .allocate(capacity: Self.levels * Self.placesEach)
+    heads.initialize(repeating: nil, count: Self.levels * Self.placesEach)
+    occupied = .allocate(capacity: Self.levels)
+    occupied.initialize(repeating: 0, count: Self.levels)
+  }
+
+  deinit {
+    heads.deallocate()
+    occupied.deallocate()
   }
 
   /// Sets the deadline of `slot`, or moves it. One that has passed is due a millisecond later.
   mutating func set(_ slot: Slot, deadlineMilliseconds: UInt64) {
-    while nodes.count <= Int(slot) { nodes.append(Node()) }
-    if nodes[slot].place != Node.nowhere { cancel(slot) }
-    nodes[slot].deadline = max(deadlineMilliseconds, elapsed + 1)
-    link(slot)
-    count += 1
+    while nodes.count <= Int(slot) { nodes.append(Node(slot: Slot(nodes.count))) }
+    let node = nodes.pointer(to: Int(slot))
+    if node.pointee.place != Node.nowhere { unlink(node) }
+    node.pointee.deadline = max(deadlineMilliseconds, elapsed &+ 1)
+    link(node)
+    count &+= 1
   }
 
   /// Takes the deadline of `slot` away, if it has one.
   mutating func cancel(_ slot: Slot) {
-    guard Int(slot) < nodes.count, nodes[slot].place != Node.nowhere else { return }
-    let node = nodes[slot]
-    if node.previous == .none {
-      heads[Int(node.place)] = node.next
-      if node.next == .none {
-        occupied[Int(node.place) >> Self.bits] &= ~(1 << UInt64(node.place & 63))
-      }
-    } else {
-      nodes[node.previous].next = node.next
-    }
-    if node.next != .none { nodes[node.next].previous = node.previous }
-    nodes[slot].place = Node.nowhere
-    count -= 1
+    guard Int(slot) < nodes.count else { return }
+    let node = nodes.pointer(to: Int(slot))
+    if node.pointee.place != Node.nowhere { unlink(node) }
   }
 
   /// Milliseconds at which ``advance(to:_:)`` has something to do, nil where there is no deadline. It may lie before
@@ -65,38 +70,53 @@ struct DeadlineWheel: ~Copyable {
   mutating func advance(to nowMilliseconds: UInt64, _ due: inout [Slot]) {
     while let (place, time) = nextPlace(), time <= nowMilliseconds {
       elapsed = max(elapsed, time)
-      var slot = heads[place]
-      heads[place] = .none
+      var first = heads[place]
+      heads[place] = nil
       occupied[place >> Self.bits] &= ~(1 << UInt64(place & 63))
-      while slot != .none {
-        let next = nodes[slot].next
-        nodes[slot].place = Node.nowhere
-        if nodes[slot].deadline <= elapsed {
+      while let node = first {
+        first = node.pointee.next
+        node.pointee.place = Node.nowhere
+        if node.pointee.deadline <= elapsed {
           count -= 1
-          due.append(slot)
+          due.append(node.pointee.slot)
         } else {
-          link(slot)
+          link(node)
         }
-        slot = next
       }
     }
     elapsed = max(elapsed, nowMilliseconds)
   }
 
-  private mutating func link(_ slot: Slot) {
+  @inline(__always)
+  private func link(_ node: UnsafeMutablePointer<Node>) {
     // In the place where time is now it would hide all others of the wheel.
-    let deadline = min(nodes[slot].deadline, elapsed + Self.reachMilliseconds)
-    let differing = 63 - (deadline ^ elapsed).leadingZeroBitCount
+    let deadline = min(node.pointee.deadline, elapsed &+ Self.reachMilliseconds)
+    let differing = 63 &- (deadline ^ elapsed).leadingZeroBitCount
     let level = min(differing / Self.bits, Self.levels - 1)
-    let index = Int(truncatingIfNeeded: deadline >> UInt64(level * Self.bits)) & (Self.placesEach - 1)
-    let place = level << Self.bits | index
+    let index = Int(truncatingIfNeeded: deadline &>> UInt64(truncatingIfNeeded: level &* Self.bits)) & (Self.placesEach - 1)
+    let place = level &<< Self.bits | index
     let head = heads[place]
-    if head != .none { nodes[head].previous = slot }
-    nodes[slot].previous = .none
-    nodes[slot].next = head
-    nodes[slot].place = UInt16(place)
-    heads[place] = slot
-    occupied[level] |= 1 << UInt64(index)
+    if let head { head.pointee.previous = node }
+    node.pointee.previous = nil
+    node.pointee.next = head
+    node.pointee.place = UInt32(truncatingIfNeeded: place)
+    heads[place] = node
+    occupied[level] |= 1 &<< UInt64(truncatingIfNeeded: index)
+  }
+
+  @inline(__always)
+  private mutating func unlink(_ node: UnsafeMutablePointer<Node>) {
+    let place = Int(node.pointee.place)
+    let next = node.pointee.next
+    if let previous = node.pointee.previous {
+      previous.pointee.next = next
+    } else {
+      heads[place] = next
+      if next == nil { occupied[place >> Self.bits] &= ~(1 &<< UInt64(place & 63)) }
+    }
+    if let next { next.pointee.previous = node.pointee.previous }
+    node.pointee.place = Node.nowhere
+    count &-= 1
   }
 
   /// The occupied place that time reaches first. Finer wheels come before coarser ones.

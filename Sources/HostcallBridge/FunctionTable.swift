@@ -61,6 +61,12 @@ struct FunctionTable: ~Copyable {
     @inline(__always) unsafeMutableAddress { records.pointer(to: Int(slot)) }
   }
 
+  /// Where a record is, for several of its fields: it stays there for as long as it is in use.
+  @inline(__always)
+  func pointer(to slot: Slot) -> UnsafeMutablePointer<FunctionRecord> {
+    records.pointer(to: Int(slot))
+  }
+
   func text(_ slot: Slot) -> String {
     String(decoding: records[slot].name, as: UTF8.self)
   }
@@ -77,6 +83,11 @@ struct FunctionTable: ~Copyable {
   func find(_ name: UnsafeRawBufferPointer) -> Slot? {
     let place = bucket(of: name, hash: Self.hash(name))
     return buckets[place].slot == .none ? nil : buckets[place].slot
+  }
+
+  /// The record of the name, made if there is none; nil where there is none and there are `most` already.
+  mutating func find(_ name: UnsafeRawBufferPointer, insertingUpTo most: Int) -> Slot? {
+    find(name) ?? (count < most ? findOrInsert(name) : nil)
   }
 
   /// The record of the name, made if there is none.
@@ -101,11 +112,14 @@ struct FunctionTable: ~Copyable {
   }
 
   /// Takes a reference away, and the record with the last one.
+  @inline(__always)
   mutating func release(_ slot: Slot) {
-    records[slot].references -= 1
-    if records[slot].references == 0 { remove(slot) }
+    let record = pointer(to: slot)
+    record.pointee.references -= 1
+    if record.pointee.references == 0 { remove(slot) }
   }
 
+  @inline(never)
   private mutating func remove(_ slot: Slot) {
     precondition(
       records[slot].queue.count == 0 && records[slot].registrations.isEmpty,
@@ -171,8 +185,13 @@ struct FunctionTable: ~Copyable {
   // MARK: Who serves a name
 
   /// The function whose workers take calls of this one's name: itself, or the longest pattern that has workers.
+  @inline(__always)
   mutating func serving(_ slot: Slot) -> Slot? {
-    if !records[slot].registrations.isEmpty { return slot }
+    records[slot].registrations.isEmpty ? servingElsewhere(slot) : slot
+  }
+
+  @inline(never)
+  private mutating func servingElsewhere(_ slot: Slot) -> Slot? {
     if servedPatterns == 0 || records[slot].isPattern { return nil }
     if records[slot].servedEpoch != epoch {
       records[slot].served = records[slot].name.withUnsafeBytes { servingPattern($0) } ?? .none

@@ -15,9 +15,11 @@ enum PeerState: UInt8, BitwiseCopyable {
   case gone
 }
 
+typealias Peer = UnsafeMutablePointer<PeerRecord>
+
 /// One connection, or the program that embeds the daemon, or the daemon's own functions.
 struct PeerRecord {
-  var generation: UInt32 = 0
+  var id = PeerID.nobody
   var state = PeerState.gone
   /// Of this process: no HELLO, no limits of output, may register the daemon's own names.
   var isLocal = false
@@ -91,6 +93,12 @@ struct PeerTable: ~Copyable {
     @inline(__always) unsafeMutableAddress { records.pointer(to: Int(slot)) }
   }
 
+  /// Where a record is, for several of its fields: it stays there for as long as it is in use.
+  @inline(__always)
+  func pointer(to slot: Slot) -> UnsafeMutablePointer<PeerRecord> {
+    records.pointer(to: Int(slot))
+  }
+
   /// Whether it is still the same peer that has the place.
   func has(_ peer: PeerID) -> Bool {
     state(of: peer) != .gone
@@ -98,12 +106,15 @@ struct PeerTable: ~Copyable {
 
   /// Where a peer stands; `gone` where another has its place, or nobody.
   func state(of peer: PeerID) -> PeerState {
-    guard peer.slot < Slot(records.count), records[peer.slot].generation == peer.generation else { return .gone }
-    return records[peer.slot].state
+    find(peer)?.pointee.state ?? .gone
   }
 
-  func id(_ slot: Slot) -> PeerID {
-    PeerID(slot: slot, generation: records[slot].generation)
+  /// A peer that is there; nil where another has its place, or nobody.
+  @inline(__always)
+  func find(_ peer: PeerID) -> Peer? {
+    guard Int(peer.slot) < records.count else { return nil }
+    let record = pointer(to: peer.slot)
+    return record.pointee.id == peer ? record : nil
   }
 
   /// The places in use.
@@ -116,9 +127,9 @@ struct PeerTable: ~Copyable {
   mutating func allocate() -> Slot {
     count += 1
     lastGeneration &+= 1
-    var record = PeerRecord()
-    record.generation = lastGeneration
-    return records.insert(record, reusing: &free)
+    let slot = records.insert(PeerRecord(), reusing: &free)
+    records[slot].id = PeerID(slot: slot, generation: lastGeneration)
+    return slot
   }
 
   mutating func release(_ slot: Slot) {

@@ -1,5 +1,7 @@
 /// One worker's offer to run a function.
 struct RegistrationRecord: BitwiseCopyable {
+  /// Its place in the table.
+  var slot: Slot = .none
   var worker = PeerID.nobody
   var function: Slot = .none
   /// What INVOKE carries in `function`.
@@ -28,8 +30,16 @@ struct RegistrationTable: ~Copyable {
     @inline(__always) unsafeMutableAddress { records.pointer(to: Int(slot)) }
   }
 
+  /// Where a record is, for several of its fields: it stays there for as long as it is in use.
+  @inline(__always)
+  func pointer(to slot: Slot) -> UnsafeMutablePointer<RegistrationRecord> {
+    records.pointer(to: Int(slot))
+  }
+
   mutating func allocate(_ record: RegistrationRecord) -> Slot {
-    records.insert(record, reusing: &free)
+    let slot = records.insert(record, reusing: &free)
+    records[slot].slot = slot
+    return slot
   }
 
   mutating func release(_ slot: Slot) {

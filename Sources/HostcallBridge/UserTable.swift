@@ -72,6 +72,12 @@ struct UserTable: ~Copyable {
     @inline(__always) unsafeMutableAddress { records.pointer(to: Int(slot)) }
   }
 
+  /// Where a record is, for several of its fields: it stays there for as long as it is in use.
+  @inline(__always)
+  func pointer(to slot: Slot) -> UnsafeMutablePointer<UserRecord> {
+    records.pointer(to: Int(slot))
+  }
+
   /// The record of a user, made if there is none.
   mutating func findOrInsert(_ userID: UInt32, now: UInt64) -> Slot {
     if let slot = slots[userID] { return slot }

@@ -18,19 +18,19 @@ import Testing
     var issued: Set<CorrelationID> = []
     for _ in 0..<1_000 {
       if random.chance(55), active.count < most {
-        guard let slot = table.allocate() else { throw TableIsFull() }
-        let id = table.id(slot)
-        table[slot].state = .running
-        #expect(id.slot == slot && id.rawValue != 0 && issued.insert(id).inserted)
+        guard let call = table.allocate() else { throw TableIsFull() }
+        let id = call.pointee.id
+        call.pointee.state = .running
+        #expect(id.slot == call.pointee.slot && table.find(id) == call && id.rawValue != 0 && issued.insert(id).inserted)
         active.append(id)
       } else if !active.isEmpty {
         let id = active.remove(at: random.below(active.count))
-        table.release(id.slot)
+        table.release(table[id.slot])
         ended.append(id)
       }
       #expect(table.active == active.count && table.records.count <= most + remembered)
-      #expect(active.allSatisfy { table[$0.slot].turn == $0.turn && table[$0.slot].state == .running })
-      #expect(ended.suffix(remembered).allSatisfy { table[$0.slot].turn == $0.turn && table[$0.slot].state == .free })
+      #expect(active.allSatisfy { table.find($0)?.pointee.state == .running })
+      #expect(ended.suffix(remembered).allSatisfy { table.find($0)?.pointee.state == .free })
     }
   }
 
@@ -47,53 +47,53 @@ import Testing
     var table = CallTable(callsInFlight: 100, remembered: 4)
     var callers = [CallList](repeating: CallList(), count: 3)
     var queues = [CallList](repeating: CallList(), count: 3)
-    var callersModel = [[Slot]](repeating: [], count: 3)
-    var queuesModel = [[Slot]](repeating: [], count: 3)
+    var callersModel = [[Call]](repeating: [], count: 3)
+    var queuesModel = [[Call]](repeating: [], count: 3)
     for _ in 0..<600 {
       let list = random.below(3)
       switch random.below(3) {
       case 0 where table.active < 40:
-        guard let slot = table.allocate() else { throw TableIsFull() }
-        table.appendToCaller(slot, &callers[list])
-        callersModel[list].append(slot)
+        guard let call = table.allocate() else { throw TableIsFull() }
+        CallTable.appendToCaller(call, &callers[list])
+        callersModel[list].append(call)
         let queue = random.below(3)
-        table.insertByArrival(slot, to: &queues[queue])
-        queuesModel[queue].append(slot)
+        CallTable.insertByArrival(call, to: &queues[queue])
+        queuesModel[queue].append(call)
       case 1:
         // To another queue, or out of all.
-        guard let slot = queuesModel[list].randomElement(using: &random) else { continue }
-        table.removePlace(slot, from: &queues[list])
-        queuesModel[list].removeAll { $0 == slot }
+        guard let call = queuesModel[list].randomElement(using: &random) else { continue }
+        CallTable.removePlace(call, from: &queues[list])
+        queuesModel[list].removeAll { $0 == call }
         if random.chance(50) {
           let other = random.below(3)
-          table.insertByArrival(slot, to: &queues[other])
-          queuesModel[other].append(slot)
-          queuesModel[other].sort { table[$0].arrival < table[$1].arrival }
+          CallTable.insertByArrival(call, to: &queues[other])
+          queuesModel[other].append(call)
+          queuesModel[other].sort { $0.pointee.arrival < $1.pointee.arrival }
         } else {
-          let caller = try #require(callersModel.firstIndex { $0.contains(slot) })
-          table.removeFromCaller(slot, &callers[caller])
-          callersModel[caller].removeAll { $0 == slot }
-          table.release(slot)
+          let caller = try #require(callersModel.firstIndex { $0.contains(call) })
+          CallTable.removeFromCaller(call, &callers[caller])
+          callersModel[caller].removeAll { $0 == call }
+          table.release(call)
         }
       default: break
       }
       for place in 0..<3 {
-        #expect(walk(callers[place]) { table[$0].callerLink } == callersModel[place])
-        #expect(walk(queues[place]) { table[$0].placeLink } == queuesModel[place])
+        #expect(walk(callers[place], \.callerLink) == callersModel[place])
+        #expect(walk(queues[place], \.placeLink) == queuesModel[place])
       }
     }
   }
 
   /// The list from its first to its last, or nothing where its links or its count are wrong.
-  private func walk(_ list: CallList, _ link: (Slot) -> CallLink) -> [Slot]? {
-    var found: [Slot] = []
-    var slot = list.first
-    while slot != .none, found.count <= Int(list.count) {
-      guard link(slot).previous == found.last ?? .none else { return nil }
-      found.append(slot)
-      slot = link(slot).next
+  private func walk(_ list: CallList, _ link: KeyPath<CallRecord, CallLink>) -> [Call]? {
+    var found: [Call] = []
+    var next = list.first
+    while let call = next, found.count <= Int(list.count) {
+      guard call.pointee[keyPath: link].previous == found.last else { return nil }
+      found.append(call)
+      next = call.pointee[keyPath: link].next
     }
-    return found.count == Int(list.count) && list.last == found.last ?? .none ? found : nil
+    return found.count == Int(list.count) && list.last == found.last ? found : nil
   }
 
   @Test func bodiesAreCounted() throws {
