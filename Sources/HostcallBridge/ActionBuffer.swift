@@ -19,6 +19,13 @@ public struct OutgoingFrame: Sendable, BitwiseCopyable {
   public let sourceBytes: UInt32
   /// The place of what goes with it in ``ActionBuffer/descriptors``; none where nothing does.
   public let descriptors: Slot
+
+  /// Whether it is nothing but its header and a part of the body that the shell has just handed in.
+  @inlinable
+  public var isPlain: Bool {
+    guard case .incoming = source else { return false }
+    return prefixBytes == 0 && descriptors == .none
+  }
 }
 
 /// What the shell has to do about one or more facts, before it lets go of the frame that it handed in: send the frames,
@@ -29,7 +36,7 @@ public struct OutgoingFrame: Sendable, BitwiseCopyable {
 /// Unsafe pointers' rule: there is room for `frameCapacity` frames at `frameStart`, and the first `frameCount` are there.
 public struct ActionBuffer: ~Copyable {
   // Not an Array, which looks each time it is emptied who else has it.
-  @usableFromInline var frameStart: UnsafeMutablePointer<OutgoingFrame>
+  @usableFromInline private(set) var frameStart: UnsafeMutablePointer<OutgoingFrame>
   private var frameCapacity = 16
   @usableFromInline var frameCount = 0
   /// Peers whose connection is to be closed, when what waits for them was written out; the shell then reports them as
@@ -44,7 +51,7 @@ public struct ActionBuffer: ~Copyable {
   package private(set) var descriptors: [any FrameDescriptors] = []
 
   /// Whether there is anything besides frames without bytes of the bridge's own, which is rare.
-  @usableFromInline var hasMore = false
+  @usableFromInline package private(set) var hasMore = false
 
   package init() {
     frameStart = .allocate(capacity: frameCapacity)
@@ -145,7 +152,9 @@ public struct ActionBuffer: ~Copyable {
     return Slot(bodies.count - 1)
   }
 
-  mutating func keep(_ descriptors: any FrameDescriptors) -> Slot {
+  @inline(never)
+  mutating func keep(_ descriptors: (any FrameDescriptors)?) -> Slot {
+    guard let descriptors else { return .none }
     hasMore = true
     self.descriptors.append(descriptors)
     return Slot(self.descriptors.count - 1)

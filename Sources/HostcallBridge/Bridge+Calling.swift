@@ -163,7 +163,7 @@ extension Bridge {
   /// Whether a call can go to a worker that has a place for it; refuses it where not.
   @inline(__always)
   private mutating func mayDispatch(
-    _ header: FrameHeader, to place: FreePlace, from slot: Slot, _ called: Slot, into actions: inout ActionBuffer
+    _ header: FrameHeader, to place: WorkPlace, from slot: Slot, _ called: Slot, into actions: inout ActionBuffer
   ) -> Bool {
     if place.registration.pointee.wantsCaller, Int(header.metadataBytes) > Self.roomForMetadata {
       refuse(header, to: slot, Refusal(reason: Self.noRoomForMetadata), called, into: &actions)
@@ -285,27 +285,37 @@ extension Bridge {
 
   // MARK: Choosing
 
-  /// A place that a worker has for a call of a function.
-  struct FreePlace {
+  /// A place for one call with a worker, as the records that count it.
+  struct WorkPlace {
     let function: UnsafeMutablePointer<FunctionRecord>
     let registration: UnsafeMutablePointer<RegistrationRecord>
     let worker: Peer
     let workerUser: UnsafeMutablePointer<UserRecord>
   }
 
+  /// The place that a running or abandoned call has.
+  @inline(__always)
+  mutating func placeTaken(by call: Call) -> WorkPlace {
+    let registration = registrations.pointer(to: call.pointee.registration)
+    let worker = peers.pointer(to: call.pointee.worker.slot)
+    return WorkPlace(
+      function: functions.pointer(to: registration.pointee.function), registration: registration, worker: worker,
+      workerUser: users.pointer(to: worker.pointee.user))
+  }
+
   /// A place with the worker that has the fewest calls, among those with a free one; ties go round.
   ///
   /// Mutating, as all that is called for each call: to call what cannot change it, the compiler copies the whole bridge.
   @inline(__always)
-  mutating func findPlace(_ function: UnsafeMutablePointer<FunctionRecord>) -> FreePlace? {
+  mutating func findPlace(_ function: UnsafeMutablePointer<FunctionRecord>) -> WorkPlace? {
     function.pointee.registrations.count == 1
       ? place(of: function.pointee.registrations[0], function) : findPlaceAmongMany(function)
   }
 
   @inline(never)
-  private mutating func findPlaceAmongMany(_ function: UnsafeMutablePointer<FunctionRecord>) -> FreePlace? {
+  private mutating func findPlaceAmongMany(_ function: UnsafeMutablePointer<FunctionRecord>) -> WorkPlace? {
     let count = function.pointee.registrations.count
-    var best: (index: Int, place: FreePlace)?
+    var best: (index: Int, place: WorkPlace)?
     for step in 0..<count {
       let index = (function.pointee.nextTurn + step) % count
       guard let place = place(of: function.pointee.registrations[index], function),
@@ -320,7 +330,7 @@ extension Bridge {
 
   /// The place that a registration has for one more call, nil where it has none or its worker should have none.
   @inline(__always)
-  private mutating func place(of slot: Slot, _ function: UnsafeMutablePointer<FunctionRecord>) -> FreePlace? {
+  private mutating func place(of slot: Slot, _ function: UnsafeMutablePointer<FunctionRecord>) -> WorkPlace? {
     let registration = registrations.pointer(to: slot)
     let worker = peers.pointer(to: registration.pointee.worker.slot)
     let user = users.pointer(to: worker.pointee.user)
@@ -328,7 +338,7 @@ extension Bridge {
       !worker.pointee.isBacklogged, worker.pointee.state == .open, !isFull(worker, user),
       user.pointee.runningCalls < user.pointee.limits.runningCallsPerUser
     else { return nil }
-    return FreePlace(function: function, registration: registration, worker: worker, workerUser: user)
+    return WorkPlace(function: function, registration: registration, worker: worker, workerUser: user)
   }
 
   /// Whether as much as a peer may leave unread has been sent to it since the shell last said what had left: then the
@@ -350,7 +360,7 @@ extension Bridge {
 
   /// Sends the INVOKE. The body is what is kept for the call or else what came in, from `incomingStart` on.
   mutating func dispatch(
-    _ call: Call, to place: FreePlace, incomingStart: Int = 0, incomingDescriptors: (any FrameDescriptors)? = nil,
+    _ call: Call, to place: WorkPlace, incomingStart: Int = 0, incomingDescriptors: (any FrameDescriptors)? = nil,
     now: UInt64, into actions: inout ActionBuffer
   ) {
     let offer = place.registration
@@ -405,7 +415,7 @@ extension Bridge {
   /// caller is, where the worker wants to know.
   @inline(never)
   private mutating func writePrefix(
-    of call: Call, to place: FreePlace, _ header: inout FrameHeader, into actions: inout ActionBuffer
+    of call: Call, to place: WorkPlace, _ header: inout FrameHeader, into actions: inout ActionBuffer
   ) {
     let start = actions.end
     if place.function.pointee.isPattern {

@@ -8,6 +8,7 @@ extension Bridge {
   ) {
     let header = frame.header
     guard let call = callInHand(header, of: slot, into: &actions) else { return }
+    let place = placeTaken(by: call)
     if call.pointee.state == .running {
       var status = header.status
       if header.flags.has(.descriptors), let problem = problemOfResult(frame, descriptors, of: call) {
@@ -24,14 +25,13 @@ extension Bridge {
           sourceStart: Int(header.nameBytes), sourceBytes: Int(header.bodyBytes) - Int(header.nameBytes),
           descriptors: descriptors, into: &actions)
       }
-      let function = functions.pointer(to: registrations[call.pointee.registration].function)
-      function.pointee.latency.record(nanoseconds: now &- call.pointee.dispatchedNanoseconds)
-      if status != .ok { function.pointee.failures &+= 1 }
+      place.function.pointee.latency.record(nanoseconds: now &- call.pointee.dispatchedNanoseconds)
+      if status != .ok { place.function.pointee.failures &+= 1 }
       detachFromCaller(call, status)
     } else if header.status != .cancelled {
       reject(header.id, .late, to: slot, into: &actions)
     }
-    giveUpPlace(call, wasCompleted: true, now: now, into: &actions)
+    giveUp(place, of: call, wasCompleted: true, now: now, into: &actions)
   }
 
   @inline(__always)
@@ -53,24 +53,31 @@ extension Bridge {
     } else if header.status != .cancelled {
       reject(header.id, .late, to: slot, into: &actions)
     }
-    giveUpPlace(call, wasCompleted: true, now: now, into: &actions)
+    giveUp(placeTaken(by: call), of: call, wasCompleted: true, now: now, into: &actions)
   }
 
   /// The running or abandoned call that a COMPLETE of this worker is for. Where there is none, the worker is told why.
+  @inline(__always)
   private mutating func callInHand(
     _ header: FrameHeader, of slot: Slot, into actions: inout ActionBuffer
   ) -> Call? {
-    guard let call = calls.find(CorrelationID(rawValue: header.id)), call.pointee.worker == peers[slot].id else {
-      reject(header.id, .unknownCall, to: slot, into: &actions)
-      return nil
+    if let call = calls.find(CorrelationID(rawValue: header.id)), call.pointee.worker == peers[slot].id,
+      call.pointee.state == .running || call.pointee.state == .abandoned
+    {
+      return call
     }
-    switch call.pointee.state {
-    case .running, .abandoned: return call
-    case .free:
-      reject(header.id, call.pointee.wasCompleted ? .duplicate : .late, to: slot, into: &actions)
-      return nil
-    case .queued: preconditionFailure("a queued call has a worker")
+    rejectCompletion(header.id, of: slot, into: &actions)
+    return nil
+  }
+
+  /// Tells a worker why a COMPLETE is for no call that it holds.
+  @inline(never)
+  private mutating func rejectCompletion(_ id: UInt64, of slot: Slot, into actions: inout ActionBuffer) {
+    guard let call = calls.find(CorrelationID(rawValue: id)), call.pointee.worker == peers[slot].id else {
+      return reject(id, .unknownCall, to: slot, into: &actions)
     }
+    precondition(call.pointee.state == .free, "a queued call has a worker")
+    reject(id, call.pointee.wasCompleted ? .duplicate : .late, to: slot, into: &actions)
   }
 
   mutating func reject(_ id: UInt64, _ status: Status, to slot: Slot, into actions: inout ActionBuffer) {
@@ -80,23 +87,25 @@ extension Bridge {
 
   /// The worker has completed a call, or holds it no longer: its place is free, and the next that waits may have it.
   @inline(__always)
-  mutating func giveUpPlace(_ call: Call, wasCompleted: Bool, now: UInt64, into actions: inout ActionBuffer) {
-    let function = registrations[call.pointee.registration].function
+  mutating func giveUp(
+    _ place: WorkPlace, of call: Call, wasCompleted: Bool, now: UInt64, into actions: inout ActionBuffer
+  ) {
     call.pointee.wasCompleted = wasCompleted
-    if hasNoMorePlaces(peers[call.pointee.worker.slot].user) || functions[function].queue.count > 0 {
-      handOnPlace(of: call, function, now: now, into: &actions)
+    if Self.hasNoMorePlaces(place.workerUser) || place.function.pointee.queue.count > 0 {
+      handOn(place, of: call, now: now, into: &actions)
     } else {
-      leavePlace(call)
+      leave(place, of: call)
       release(call)
     }
   }
 
   /// Gives a place up for which others wait, of the same function or of any.
   @inline(never)
-  private mutating func handOnPlace(of call: Call, _ function: Slot, now: UInt64, into actions: inout ActionBuffer) {
-    let holdsOthersUp = hasNoMorePlaces(peers[call.pointee.worker.slot].user)
+  private mutating func handOn(_ place: WorkPlace, of call: Call, now: UInt64, into actions: inout ActionBuffer) {
+    let holdsOthersUp = Self.hasNoMorePlaces(place.workerUser)
+    let function = place.registration.pointee.function
     functions.retain(function)
-    leavePlace(call)
+    leave(place, of: call)
     release(call)
     if holdsOthersUp {
       serveQueues(now: now, into: &actions)
@@ -108,22 +117,19 @@ extension Bridge {
 
   /// Whether the workers of a user hold as many calls as they may, so that other functions of theirs wait.
   @inline(__always)
-  func hasNoMorePlaces(_ user: Slot) -> Bool {
-    let user = users.pointer(to: user)
-    return user.pointee.runningCalls >= user.pointee.limits.runningCallsPerUser
+  static func hasNoMorePlaces(_ user: UnsafeMutablePointer<UserRecord>) -> Bool {
+    user.pointee.runningCalls >= user.pointee.limits.runningCallsPerUser
   }
 
   /// Takes a call out of its worker's list and out of its registration's places.
   @inline(__always)
-  mutating func leavePlace(_ call: Call) {
-    let registration = registrations.pointer(to: call.pointee.registration)
-    let worker = peers.pointer(to: call.pointee.worker.slot)
-    CallTable.removePlace(call, from: &worker.pointee.work)
-    users[worker.pointee.user].runningCalls &-= 1
-    registration.pointee.places &-= 1
-    functions[registration.pointee.function].running &-= 1
+  mutating func leave(_ place: WorkPlace, of call: Call) {
+    CallTable.removePlace(call, from: &place.worker.pointee.work)
+    place.workerUser.pointee.runningCalls &-= 1
+    place.registration.pointee.places &-= 1
+    place.function.pointee.running &-= 1
     call.pointee.registration = .none
-    if !registration.pointee.isActive { releaseIfIdle(registration.pointee.slot) }
+    if !place.registration.pointee.isActive { releaseIfIdle(place.registration.pointee.slot) }
   }
 
   /// Gives the place in the table back; the call has ended for everybody.
@@ -172,6 +178,7 @@ extension Bridge {
       call.pointee.state = .abandoned
       dropBody(of: call)
       detachFromCaller(call, status)
+      deadlines.cancel(call.pointee.slot)
       watchAbandoned(call, now: now)
     } else {
       precondition(state == .queued, "a call ends that is \(state)")
@@ -181,7 +188,7 @@ extension Bridge {
     }
   }
 
-  /// The call has its outcome: nothing of the caller's refers to it any more.
+  /// The call has its outcome: nothing of the caller's refers to it any more. Its deadline stands, for whoever holds it on.
   @inline(__always)
   mutating func detachFromCaller(_ call: Call, _ status: Status) {
     let caller = call.pointee.caller.slot
@@ -194,7 +201,6 @@ extension Bridge {
       requests.remove(caller: caller, request: call.pointee.request)
     }
     if call.pointee.stream != .none { closeStream(of: call) }
-    deadlines.cancel(call.pointee.slot)
     users[call.pointee.user].callsInFlight &-= 1
     statistics.outcomes[Int(status.rawValue)] &+= 1
     outstanding &-= 1

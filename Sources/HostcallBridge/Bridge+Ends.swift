@@ -33,7 +33,7 @@ extension Bridge {
     guard peers.has(peer) else { return }
     let slot = peer.slot
     peers[slot].state = .closing
-    let heldOthersUp = hasNoMorePlaces(peers[slot].user)
+    let heldOthersUp = Self.hasNoMorePlaces(users.pointer(to: peers[slot].user))
     while let call = peers[slot].calls.first {
       if call.pointee.flags.has(.noReply) {
         orphan(call)
@@ -44,13 +44,13 @@ extension Bridge {
     var again: [Call] = []
     while let call = peers[slot].work.first {
       guard call.pointee.state == .running else {
-        leavePlace(call)
+        leave(placeTaken(by: call), of: call)
         release(call)
         continue
       }
       rescueBody(of: call, sentBytes: sentBytes, unsentFrame)
       let mayRunAgain = canStreamAgain(call) && (isIdempotent(call) || call.pointee.invokeEnd > sentBytes)
-      leavePlace(call)
+      leave(placeTaken(by: call), of: call)
       call.pointee.worker = .nobody
       if mayRunAgain, call.pointee.hasBody, Int(call.pointee.attempts) <= limits.resends {
         again.append(call)

@@ -50,6 +50,6 @@ extension Bridge {
   /// The worker has held a call for too long after its end: its place is free again, whatever becomes of it there.
   mutating func releaseAbandoned(_ call: Call, now: UInt64, into actions: inout ActionBuffer) {
     notify("abandoned-milliseconds", limits.abandonedMilliseconds, slot: call.pointee.worker.slot, into: &actions)
-    giveUpPlace(call, wasCompleted: false, now: now, into: &actions)
+    giveUp(placeTaken(by: call), of: call, wasCompleted: false, now: now, into: &actions)
   }
 }

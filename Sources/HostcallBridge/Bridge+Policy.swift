@@ -41,10 +41,16 @@ extension Bridge {
   }
 
   /// Whether policy lets a peer make a call. The handle that it names must have been given out.
+  @inline(__always)
   mutating func isCallPermitted(_ frame: DecodedFrame, from slot: Slot) -> Bool {
     let handle = Int(frame.header.function)
+    if handle > 0, peers[slot].bound[handle - 1].policyEpoch == policies.epoch { return true }
+    return isCallPermittedNow(frame, handle, from: slot)
+  }
+
+  @inline(never)
+  private mutating func isCallPermittedNow(_ frame: DecodedFrame, _ handle: Int, from slot: Slot) -> Bool {
     if handle == 0 { return isPermitted(.call, frame.name, to: slot) }
-    if peers[slot].bound[handle - 1].policyEpoch == policies.epoch { return true }
     guard isPermitted(.call, peers[slot].bound[handle - 1].function, to: slot) else { return false }
     peers[slot].bound[handle - 1].policyEpoch = policies.epoch
     return true

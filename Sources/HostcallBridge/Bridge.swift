@@ -177,16 +177,15 @@ package struct Bridge: ~Copyable {
     _ frame: DecodedFrame, descriptors: (any FrameDescriptors)? = nil, from peer: PeerID, now: UInt64,
     into actions: inout ActionBuffer
   ) {
-    let state = peers.state(of: peer)
-    guard state != .gone, state != .closing else { return }
+    guard let record = peers.find(peer), record.pointee.state != .gone, record.pointee.state != .closing else { return }
     let slot = peer.slot
-    if state == .awaitingHello {
+    if record.pointee.state == .awaitingHello {
       guard frame.kind == .hello, !frame.isTooLarge else {
         return violate(slot, "\(frame.kind) came before HELLO", into: &actions)
       }
       return hello(frame, from: slot, into: &actions)
     }
-    if frame.kind.isAnsweredByResult, peers[slot].calls.count > 0, frame.header.id != 0,
+    if frame.kind.isAnsweredByResult, record.pointee.calls.count > 0, frame.header.id != 0,
       requests.find(caller: slot, request: frame.header.id) != nil
     {
       return violate(slot, "\(frame.kind) has the request id \(frame.header.id), which is outstanding", into: &actions)
@@ -359,7 +358,7 @@ package struct Bridge: ~Copyable {
         peer: peer.pointee.id, header: header, prefixStart: UInt32(truncatingIfNeeded: prefixStart),
         prefixBytes: UInt32(truncatingIfNeeded: prefixBytes), source: source,
         sourceStart: UInt32(truncatingIfNeeded: sourceStart), sourceBytes: UInt32(truncatingIfNeeded: sourceBytes),
-        descriptors: descriptors.map { actions.keep($0) } ?? .none))
+        descriptors: descriptors == nil ? .none : actions.keep(descriptors)))
   }
 
   /// Sends a frame with a sentence for people, or nothing, as its body.

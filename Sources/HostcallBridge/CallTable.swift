@@ -78,6 +78,21 @@ struct CallRecord: BitwiseCopyable {
   /// In the queue of a function while queued, in the worker's list while running or abandoned.
   var placeLink = CallLink()
 
+  /// Forgets the last call of the place; what every call that is accepted is given is left as it is.
+  @inline(__always)
+  mutating func begin(arrival: UInt64) {
+    turn &+= 1
+    self.arrival = arrival
+    wasCompleted = false
+    hasBody = false
+    wantsItems = false
+    attempts = 0
+    worker = .nobody
+    registration = .none
+    stream = .none
+    queue = .none
+  }
+
   /// The correlation id of the call that is or was last in the place.
   var id: CorrelationID { CorrelationID(slot: slot, turn: turn) }
 }
@@ -134,8 +149,8 @@ struct CallTable: ~Copyable {
     } else {
       return nil
     }
-    nextArrival += 1
-    call.pointee = CallRecord(slot: call.pointee.slot, turn: call.pointee.turn + 1, arrival: nextArrival)
+    nextArrival &+= 1
+    call.pointee.begin(arrival: nextArrival)
     return call
   }
 

@@ -3,19 +3,36 @@ import HostcallWire
 /// How long the calls of one function took: counts in buckets that grow by a quarter of an octave, made at the first
 /// call, so that a name which is never called costs nothing.
 struct LatencyHistogram {
+  /// How many calls took so long, for each bucket. A class, for nobody has to look who else has an array of these.
+  ///
+  /// Unsafe pointers' rule: there are `bucketCount` numbers at `start`.
+  private final class Counts {
+    let start: UnsafeMutablePointer<UInt32>
+
+    init() {
+      start = .allocate(capacity: LatencyHistogram.bucketCount)
+      start.initialize(repeating: 0, count: LatencyHistogram.bucketCount)
+    }
+
+    deinit {
+      start.deallocate()
+    }
+  }
+
   private static let stepsPerOctave = 4
   private static let octaves = 44
+  private static var bucketCount: Int { stepsPerOctave * octaves }
 
-  private var counts: [UInt32] = []
+  private var counts: Counts?
   private var total: UInt64 = 0
   private var sumNanoseconds: UInt64 = 0
   private var maximumNanoseconds: UInt64 = 0
 
   mutating func record(nanoseconds: UInt64) {
-    if counts.isEmpty { counts = Array(repeating: 0, count: Self.stepsPerOctave * Self.octaves) }
-    let bucket = min(Self.bucket(of: nanoseconds), counts.count - 1)
-    if counts[bucket] != .max { counts[bucket] += 1 }
-    total += 1
+    if counts == nil { counts = Counts() }
+    let bucket = min(Self.bucket(of: nanoseconds), Self.bucketCount - 1)
+    if let start = counts?.start, start[bucket] != .max { start[bucket] &+= 1 }
+    total &+= 1
     sumNanoseconds &+= nanoseconds
     maximumNanoseconds = max(maximumNanoseconds, nanoseconds)
   }
@@ -30,7 +47,9 @@ struct LatencyHistogram {
   private func percentile(_ share: Double) -> Double {
     let wanted = UInt64((Double(total) * share).rounded(.up))
     var seen: UInt64 = 0
-    for (bucket, count) in counts.enumerated() {
+    for (bucket, count) in UnsafeBufferPointer(start: counts?.start, count: counts == nil ? 0 : Self.bucketCount)
+      .enumerated()
+    {
       seen += UInt64(count)
       if seen >= wanted, count > 0 {
         return Double(min(Self.upperBound(of: bucket), maximumNanoseconds)) / 1_000

@@ -16,6 +16,9 @@ struct ArrivedDescriptors {
     self.fresh = fresh
   }
 
+  /// Whether there are none for any frame that is still to come.
+  var isEmpty: Bool { begun == nil && fresh == nil }
+
   /// Those of the next whole frame of the read.
   mutating func take(for header: FrameHeader) -> ChargedDescriptors? {
     if let descriptors = begun {

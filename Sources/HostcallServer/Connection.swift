@@ -44,7 +44,26 @@ final class Connection {
     decoder = FrameDecoder(direction: .toDaemon, largestBodyBytes: UInt32(limits.frameBytes), segments: segments)
   }
 
+  /// Appends a frame that is nothing but a header and a part of `incoming`, the body that was handed in, as most are; false
+  /// where it is something else.
+  @inline(__always)
+  func append(_ frame: UnsafePointer<OutgoingFrame>, incoming: UnsafeRawBufferPointer) -> Bool {
+    guard frame.pointee.isPlain, frame.pointee.sourceBytes < Self.fewestLargeBytes else { return false }
+    let start = Int(frame.pointee.sourceStart)
+    let byteCount = Int(frame.pointee.sourceBytes)
+    precondition(start &+ byteCount <= incoming.count, "a frame has more of a body than there is")
+    stream.appendFrame(byteCount: FrameHeader.byteCount &+ byteCount) { room in
+      let position = room.baseAddress.unsafelyUnwrapped
+      frame.pointee.header.store(to: position)
+      if byteCount > 0, let bytes = incoming.baseAddress {
+        (position + FrameHeader.byteCount).copyMemory(from: bytes + start, byteCount: byteCount)
+      }
+    }
+    return true
+  }
+
   /// Appends a frame as the bridge has put it together, with `incoming` or `large` as the body that was handed in.
+  @inline(never)
   func append(
     _ frame: OutgoingFrame, _ actions: borrowing ActionBuffer, incoming: UnsafeRawBufferPointer, large: LargeBody?
   ) {

@@ -270,10 +270,14 @@ actor ServerCore {
     decoder.begin(bytes)
     do throws(ProtocolViolation) {
       while !connection.isClosed, let frame = try decoder.next() {
-        bridge.received(
-          frame, descriptors: descriptors.take(for: frame.header), from: connection.peer, now: now, into: &actions)
-        perform(incoming: frame.body, large: frame.large)
-        if frame.isLarge { usesSegments = true }
+        let taken = descriptors.isEmpty ? nil : descriptors.take(for: frame.header)
+        bridge.received(frame, descriptors: taken, from: connection.peer, now: now, into: &actions)
+        if frame.isLarge {
+          usesSegments = true
+          perform(incoming: frame.body, large: frame.large)
+        } else {
+          perform(incoming: frame.body)
+        }
       }
       connection.begunDescriptors = try descriptors.rest(isBetweenFrames: decoder.isBetweenFrames)
     } catch {
@@ -410,22 +414,38 @@ actor ServerCore {
     incoming: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0), large: LargeBody? = nil
   ) {
     if actions.isEmpty { return }
-    for frame in actions.frames { deliver(frame, incoming: incoming, large: large) }
-    if !actions.limitsMet.isEmpty { for notice in actions.limitsMet { report(notice) } }
-    if !actions.closings.isEmpty { closing += actions.closings }
+    let frames = actions.frames
+    for place in 0..<frames.count { deliver(frames.baseAddress.unsafelyUnwrapped + place, incoming: incoming, large: large) }
+    if actions.hasMore { performTheRest() }
     actions.removeAll()
   }
 
-  private func deliver(_ frame: OutgoingFrame, incoming: UnsafeRawBufferPointer, large: LargeBody?) {
-    guard let connection = connection(frame.peer) else { return deliverHere(frame, incoming: incoming, large: large) }
-    connection.append(frame, actions, incoming: incoming, large: large)
-    if frame.header.kindByte == FrameKind.goaway.rawValue, frame.header.status != .shuttingDown {
-      noteGoaway(frame, connection)
+  @inline(never)
+  private func performTheRest() {
+    for notice in actions.limitsMet { report(notice) }
+    closing += actions.closings
+  }
+
+  @inline(__always)
+  private func deliver(
+    _ frame: UnsafePointer<OutgoingFrame>, incoming: UnsafeRawBufferPointer, large: LargeBody?
+  ) {
+    guard let connection = connection(frame.pointee.peer) else {
+      return deliverHere(frame.pointee, incoming: incoming, large: large)
     }
-    if !connection.isDirty {
-      connection.isDirty = true
-      dirty.append(connection)
+    if !connection.append(frame, incoming: incoming) {
+      connection.append(frame.pointee, actions, incoming: incoming, large: large)
+      if frame.pointee.header.kindByte == FrameKind.goaway.rawValue, frame.pointee.header.status != .shuttingDown {
+        noteGoaway(frame.pointee, connection)
+      }
     }
+    if !connection.isDirty { markDirty(connection) }
+  }
+
+  @inline(never)
+  private func markDirty(_ connection: Connection) {
+    connection.isDirty = true
+    dirty.append(connection)
   }
 
   /// Keeps a frame for a peer in this process, if it is one's.

@@ -73,6 +73,8 @@ package struct FrameDecoder {
   /// The smallest body that gets memory of its own, in bytes.
   private let smallestLargeBodyBytes: UInt32
   private let segments: (any SegmentSource)?
+  /// A body of so many bytes is refused, or gets memory of its own.
+  private let fewestBytesOfUncommonBody: UInt32
   /// The frame whose end has not come, or the one that was given out last.
   private var kept: FrameBytes?
   /// What small frames are kept in, while there is none: in a busy time most reads end within one.
@@ -94,6 +96,7 @@ package struct FrameDecoder {
     self.largestBodyBytes = largestBodyBytes
     self.segments = segments
     smallestLargeBodyBytes = segments?.smallestLargeBodyBytes ?? .max
+    fewestBytesOfUncommonBody = min(smallestLargeBodyBytes, largestBodyBytes)
   }
 
   /// Bytes of memory that are kept for a frame whose end has not come: as many as have come, and of a large one up to a
@@ -134,6 +137,26 @@ package struct FrameDecoder {
   ///
   /// After an error the connection cannot be decoded any further.
   package mutating func next() throws(ProtocolViolation) -> DecodedFrame? {
+    // Most frames are calls by a handle, or completions, that lie whole in the lent bytes.
+    let left = lent.count &- position
+    guard left >= FrameHeader.byteCount, let base = lent.baseAddress, kept == nil, bytesToSkip == 0 else {
+      return try nextInFull()
+    }
+    let start = base + position
+    let header = FrameHeader(loading: start)
+    guard header.nameBytes | header.metadataBytes == 0, header.bodyBytes < fewestBytesOfUncommonBody,
+      left >= header.frameBytes, let kind = FrameRules.kindOfCommonHeader(header, direction: direction),
+      kind.nameRule == .unused || kind.nameRule == .optionalName
+    else { return try nextInFull() }
+    position &+= header.frameBytes
+    return DecodedFrame(
+      header: header, kind: kind,
+      body: UnsafeRawBufferPointer(start: start + FrameHeader.byteCount, count: Int(header.bodyBytes)),
+      isTooLarge: false)
+  }
+
+  @inline(never)
+  private mutating func nextInFull() throws(ProtocolViolation) -> DecodedFrame? {
     if kept != nil || bytesToSkip > 0 {
       if let frame = try finishKept() { return frame }
       if kept != nil || bytesToSkip > 0 { return nil }

@@ -54,7 +54,7 @@ struct FaultTests {
     }
     let without = try date([:])
     guard without.status == 0 else {
-      #expect(without.errors.contains("ASan"))
+      #expect(without.errors.lowercased().contains("asan"))
       return
     }
     let years = try (1...8).map { _ in try date(jumps.rates).text }
