@@ -83,6 +83,10 @@ public final class SocketStream: LoopHandle {
     outputAddress.deallocate()
   }
 
+  /// Where `output` is, for as long as this stream is. Appending there is not checked for the thread; the `flush` that
+  /// must follow is.
+  package var outputQueue: UnsafeMutablePointer<OutputQueue> { outputAddress }
+
   /// Appends a frame to `output` as `OutputQueue.appendFrame` does, put in line in other modules.
   @inlinable @inline(__always)
   public func appendFrame(byteCount: Int, _ fill: (UnsafeMutableRawBufferPointer) -> Void) {

@@ -14,8 +14,6 @@ final class Connection {
   let credentials: PeerCredentials
   // What each frame passes through is not checked for overlapping accesses, see ``ServerCore``.
   @exclusivity(unchecked) var decoder: FrameDecoder
-  /// Whether something was appended since the last flush.
-  @exclusivity(unchecked) var isDirty = false
   /// Whether the bridge was told that too much waits to be read by the peer.
   var isBacklogged = false
   var isPaused = false
@@ -44,26 +42,7 @@ final class Connection {
     decoder = FrameDecoder(direction: .toDaemon, largestBodyBytes: UInt32(limits.frameBytes), segments: segments)
   }
 
-  /// Appends a frame that is nothing but a header and a part of `incoming`, the body that was handed in, as most are; false
-  /// where it is something else.
-  @inline(__always)
-  func append(_ frame: UnsafePointer<OutgoingFrame>, incoming: UnsafeRawBufferPointer) -> Bool {
-    guard frame.pointee.isPlain, frame.pointee.sourceBytes < Self.fewestLargeBytes else { return false }
-    let start = Int(frame.pointee.sourceStart)
-    let byteCount = Int(frame.pointee.sourceBytes)
-    precondition(start &+ byteCount <= incoming.count, "a frame has more of a body than there is")
-    stream.appendFrame(byteCount: FrameHeader.byteCount &+ byteCount) { room in
-      let position = room.baseAddress.unsafelyUnwrapped
-      frame.pointee.header.store(to: position)
-      if byteCount > 0, let bytes = incoming.baseAddress {
-        (position + FrameHeader.byteCount).copyMemory(from: bytes + start, byteCount: byteCount)
-      }
-    }
-    return true
-  }
-
   /// Appends a frame as the bridge has put it together, with `incoming` or `large` as the body that was handed in.
-  @inline(never)
   func append(
     _ frame: OutgoingFrame, _ actions: borrowing ActionBuffer, incoming: UnsafeRawBufferPointer, large: LargeBody?
   ) {
@@ -87,7 +66,7 @@ final class Connection {
 
   /// Bytes of the smallest part of a large body that a frame can have: only the name may be left out, which is shorter
   /// than 256.
-  private static let fewestLargeBytes = SegmentPool.smallestLargeBodyBytes - 256
+  static let fewestLargeBytes = SegmentPool.smallestLargeBodyBytes - 256
 
   private func append(
     _ frame: OutgoingFrame, _ actions: borrowing ActionBuffer, sharing large: LargeBody, from start: Int

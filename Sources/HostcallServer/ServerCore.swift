@@ -33,8 +33,8 @@ actor ServerCore {
   var phase = Phase.idle
   @exclusivity(unchecked) private var actions = ActionBuffer()
   /// Connections by the place of their peer in the bridge.
-  @exclusivity(unchecked) private var connections: [Connection?] = []
-  @exclusivity(unchecked) private var dirty: [Connection] = []
+  @exclusivity(unchecked) private var connections = ConnectionTable()
+  @exclusivity(unchecked) private var dirty: [PeerID] = []
   /// Frames for peers in this process, which are handled when the bridge's actions are carried out.
   private var localFrames: [LocalFrame] = []
   private var closing: [PeerID] = []
@@ -195,8 +195,7 @@ actor ServerCore {
     }
     let connection = Connection(
       peer: peer, stream: stream, credentials: credentials, limits: bridge.limits(of: peer), segments: loop.segmentPool)
-    while connections.count <= Int(peer.slot) { connections.append(nil) }
-    connections[Int(peer.slot)] = connection
+    connections.insert(connection)
     stream.onReadable = { [unowned self, onReadable] in onReadable(self, peer) }
     stream.onWritable = { [unowned self, onWritable] in onWritable(self, peer) }
     stream.onHangUpWhilePaused = { [unowned self] in assumeIsolated { $0.hungUp(peer) } }
@@ -217,15 +216,8 @@ actor ServerCore {
       about: refusal.notice?.limit, limit + [("reason", refusal.reason)])
   }
 
-  private func connection(_ peer: PeerID) -> Connection? {
-    guard Int(peer.slot) < connections.count, let connection = connections[Int(peer.slot)],
-      connection.peer.generation == peer.generation
-    else { return nil }
-    return connection
-  }
-
   private func readable(_ peer: PeerID) {
-    guard let connection = connection(peer) else { return }
+    guard let connection = connections.find(peer) else { return }
     let now = loop.nowNanoseconds()
     let most = connection.share.bytes(for: peer, beside: modest, now: now)
     var direct = 0
@@ -265,18 +257,18 @@ actor ServerCore {
     var descriptors = ArrivedDescriptors(
       begun: connection.begunDescriptors,
       fresh: connection.stream.takeReceivedDescriptors().map { charge($0, of: connection) })
-    bridge.peerIsHeard(connection.peer, now: now)
+    let peer = connection.peer
+    bridge.peerIsHeard(peer, now: now)
     var decoder = connection.decoder
     decoder.begin(bytes)
     do throws(ProtocolViolation) {
-      while !connection.isClosed, let frame = try decoder.next() {
-        let taken = descriptors.isEmpty ? nil : descriptors.take(for: frame.header)
-        bridge.received(frame, descriptors: taken, from: connection.peer, now: now, into: &actions)
-        if frame.isLarge {
-          usesSegments = true
-          perform(incoming: frame.body, large: frame.large)
+      let hasDescriptors = !descriptors.isEmpty
+      while !connection.isClosed, try decoder.advance() {
+        if hasDescriptors || decoder.frame.isLarge {
+          take(decoder.frame, &descriptors, from: peer, now: now)
         } else {
-          perform(incoming: frame.body)
+          bridge.received(decoder.frame, from: peer, now: now, into: &actions)
+          perform(incoming: decoder.frame.body)
         }
       }
       connection.begunDescriptors = try descriptors.rest(isBetweenFrames: decoder.isBetweenFrames)
@@ -294,6 +286,15 @@ actor ServerCore {
     }
   }
 
+  /// Takes a frame that may have descriptors with it, or whose body has memory of its own.
+  @inline(never)
+  private func take(_ frame: DecodedFrame, _ descriptors: inout ArrivedDescriptors, from peer: PeerID, now: UInt64) {
+    bridge.received(
+      frame, descriptors: descriptors.take(for: frame.header), from: peer, now: now, into: &actions)
+    if frame.isLarge { usesSegments = true }
+    perform(incoming: frame.body, large: frame.large)
+  }
+
   private func charge(_ received: PassedDescriptors, of connection: Connection) -> ChargedDescriptors {
     ChargedDescriptors(
       received, to: descriptorAccounts.account(of: connection.credentials.userID),
@@ -301,13 +302,13 @@ actor ServerCore {
   }
 
   private func writable(_ peer: PeerID) {
-    guard let connection = connection(peer) else { return }
+    guard let connection = connections.find(peer) else { return }
     flush(connection)
     settle()
   }
 
   private func hungUp(_ peer: PeerID) {
-    guard let connection = connection(peer) else { return }
+    guard let connection = connections.find(peer) else { return }
     connection.isPaused = false
     connection.stream.startReading()
   }
@@ -316,16 +317,16 @@ actor ServerCore {
 
   /// Everything that this turn has brought goes out, one write a peer, and the timer is set for what comes next.
   private func endTurn() {
-    while let connection = dirty.popLast() {
-      connection.isDirty = false
-      if !connection.isClosed { flush(connection) }
+    while let peer = dirty.popLast() {
+      connections.markClean(peer)
+      if let connection = connections.find(peer) { flush(connection) }
       if dirty.isEmpty { settle() }
     }
     letModestPeersRun()
     armTimer()
     shrinkAfterBurst()
     if phase == .leaving, bridge.isDrained { linger() }
-    if phase == .lingering, !connections.contains(where: { $0?.stream.output.queuedBytes ?? 0 > 0 }) { end() }
+    if phase == .lingering, !connections.all.contains(where: { $0.stream.output.queuedBytes > 0 }) { end() }
   }
 
   /// Lets whoever was woken run before this thread goes on with what one peer has a lot of: they may wait for the very
@@ -368,7 +369,7 @@ actor ServerCore {
   private func lose(_ connection: Connection) {
     guard !connection.isClosed else { return }
     connection.isClosed = true
-    connections[Int(connection.peer.slot)] = nil
+    connections.remove(connection.peer)
     let stream = connection.stream
     let names = bridge.nameCount(of: connection.peer)
     bridge.peerIsGone(
@@ -415,7 +416,14 @@ actor ServerCore {
   ) {
     if actions.isEmpty { return }
     let frames = actions.frames
-    for place in 0..<frames.count { deliver(frames.baseAddress.unsafelyUnwrapped + place, incoming: incoming, large: large) }
+    for place in 0..<frames.count {
+      let frame = frames.baseAddress.unsafelyUnwrapped + place
+      switch connections.append(frame, incoming: incoming) {
+      case .appended: break
+      case .appendedFirst: dirty.append(frame.pointee.peer)
+      case .notPlain, .nobody: deliver(frame.pointee, incoming: incoming, large: large)
+      }
+    }
     if actions.hasMore { performTheRest() }
     actions.removeAll()
   }
@@ -426,26 +434,17 @@ actor ServerCore {
     closing += actions.closings
   }
 
-  @inline(__always)
-  private func deliver(
-    _ frame: UnsafePointer<OutgoingFrame>, incoming: UnsafeRawBufferPointer, large: LargeBody?
-  ) {
-    guard let connection = connection(frame.pointee.peer) else {
-      return deliverHere(frame.pointee, incoming: incoming, large: large)
-    }
-    if !connection.append(frame, incoming: incoming) {
-      connection.append(frame.pointee, actions, incoming: incoming, large: large)
-      if frame.pointee.header.kindByte == FrameKind.goaway.rawValue, frame.pointee.header.status != .shuttingDown {
-        noteGoaway(frame.pointee, connection)
-      }
-    }
-    if !connection.isDirty { markDirty(connection) }
-  }
-
+  /// Appends a frame that is not like most.
   @inline(never)
-  private func markDirty(_ connection: Connection) {
-    connection.isDirty = true
-    dirty.append(connection)
+  private func deliver(_ frame: OutgoingFrame, incoming: UnsafeRawBufferPointer, large: LargeBody?) {
+    guard let connection = connections.find(frame.peer) else {
+      return deliverHere(frame, incoming: incoming, large: large)
+    }
+    connection.append(frame, actions, incoming: incoming, large: large)
+    if frame.header.kindByte == FrameKind.goaway.rawValue, frame.header.status != .shuttingDown {
+      noteGoaway(frame, connection)
+    }
+    if connections.markDirty(frame.peer) { dirty.append(frame.peer) }
   }
 
   /// Keeps a frame for a peer in this process, if it is one's.
@@ -469,7 +468,7 @@ actor ServerCore {
     perform()
     while !localFrames.isEmpty || !closing.isEmpty {
       for peer in closing {
-        guard let connection = connection(peer) else { continue }
+        guard let connection = connections.find(peer) else { continue }
         _ = connection.stream.flush()
         lose(connection)
       }
@@ -538,7 +537,7 @@ actor ServerCore {
     goneSinceShrinking = 0
     freedBytesAtShrinking = freedBytes
     bridge.shrink()
-    while case .some(nil) = connections.last { connections.removeLast() }
+    connections.shrink()
     loop.chunkPool.dropSpare()
     usesSegments = false
     // What the burst has used until now goes when it has lain idle for as long again.
@@ -592,7 +591,7 @@ actor ServerCore {
 
   private func end() {
     guard phase == .lingering else { return }
-    for connection in connections.compactMap({ $0 }) {
+    for connection in connections.all {
       connection.reason = "the daemon stopped"
       lose(connection)
     }

@@ -3,13 +3,13 @@
 /// `body` and `large` are valid until the decoder is asked for the next one; whoever holds `large` may use it for longer.
 public struct DecodedFrame {
   public let header: FrameHeader
-  public let kind: FrameKind
   /// Name, metadata and payload; empty where ``isTooLarge``. Of a ``large`` one only its head, with name and metadata.
   public let body: UnsafeRawBufferPointer
-  /// Whether the frame exceeds the connection's `max-frame`: its body is thrown away as it comes.
-  public let isTooLarge: Bool
   // Unmanaged, for a reference would be counted with every frame on its way; the decoder holds the object.
   @usableFromInline let unmanagedLarge: Unmanaged<LargeBody>?
+  public let kind: FrameKind
+  /// Whether the frame exceeds the connection's `max-frame`: its body is thrown away as it comes.
+  public let isTooLarge: Bool
 
   @inlinable
   public init(
@@ -87,6 +87,9 @@ package struct FrameDecoder {
   private var bytesToSkip: UInt64 = 0
   private var lent = UnsafeRawBufferPointer(start: nil, count: 0)
   private var position = 0
+  /// The frame that was found last.
+  package private(set) var frame = DecodedFrame(
+    header: FrameHeader(kind: .ping), kind: .ping, body: UnsafeRawBufferPointer(start: nil, count: 0), isTooLarge: false)
 
   /// A decoder for what comes in this direction.
   ///
@@ -137,25 +140,38 @@ package struct FrameDecoder {
   ///
   /// After an error the connection cannot be decoded any further.
   package mutating func next() throws(ProtocolViolation) -> DecodedFrame? {
+    try advance() ? frame : nil
+  }
+
+  /// The same, for whoever wants to look at the frame where it is: ``frame``, until the decoder is asked for the next one
+  /// or is not lent these bytes any more.
+  package mutating func advance() throws(ProtocolViolation) -> Bool {
     // Most frames are calls by a handle, or completions, that lie whole in the lent bytes.
     let left = lent.count &- position
     guard left >= FrameHeader.byteCount, let base = lent.baseAddress, kept == nil, bytesToSkip == 0 else {
-      return try nextInFull()
+      return try advanceInFull()
     }
     let start = base + position
     let header = FrameHeader(loading: start)
     guard header.nameBytes | header.metadataBytes == 0, header.bodyBytes < fewestBytesOfUncommonBody,
       left >= header.frameBytes, let kind = FrameRules.kindOfCommonHeader(header, direction: direction),
       kind.nameRule == .unused || kind.nameRule == .optionalName
-    else { return try nextInFull() }
+    else { return try advanceInFull() }
     position &+= header.frameBytes
-    return DecodedFrame(
+    frame = DecodedFrame(
       header: header, kind: kind,
       body: UnsafeRawBufferPointer(start: start + FrameHeader.byteCount, count: Int(header.bodyBytes)),
       isTooLarge: false)
+    return true
   }
 
   @inline(never)
+  private mutating func advanceInFull() throws(ProtocolViolation) -> Bool {
+    guard let next = try nextInFull() else { return false }
+    frame = next
+    return true
+  }
+
   private mutating func nextInFull() throws(ProtocolViolation) -> DecodedFrame? {
     if kept != nil || bytesToSkip > 0 {
       if let frame = try finishKept() { return frame }
