@@ -44,7 +44,8 @@ extension Bridge {
   /// A call has ended and its worker still holds it: not for ever.
   mutating func watchAbandoned(_ call: Call, now: UInt64) {
     guard limits.abandonedMilliseconds > 0 else { return }
-    deadlines.set(call.pointee.slot, deadlineMilliseconds: Self.milliseconds(now) + UInt64(limits.abandonedMilliseconds))
+    deadlines.set(
+      call.pointee.slot, deadlineMilliseconds: Self.milliseconds(now) + UInt64(limits.abandonedMilliseconds))
   }
 
   /// The worker has held a call for too long after its end: its place is free again, whatever becomes of it there.

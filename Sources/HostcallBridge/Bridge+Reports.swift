@@ -70,7 +70,7 @@ extension Bridge {
   package func callReports(now: UInt64) -> [CallReport] {
     let active = calls.slots.map { calls[$0].pointee }.filter { $0.state != .free }
     return active.sorted { $0.arrival < $1.arrival }.map { call in
- CallReport(
+      CallReport(
         correlationID: call.id.rawValue, function: functions.text(call.called), state: "\(call.state)",
         caller: peers.has(call.caller) ? peers[call.caller.slot].session : nil,
         worker: peers.has(call.worker) ? peers[call.worker.slot].session : nil,

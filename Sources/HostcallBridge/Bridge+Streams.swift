@@ -122,7 +122,8 @@ extension Bridge {
   /// Tells a worker that a call, which is OPEN, has no arguments.
   private mutating func endArguments(of call: Call, into actions: inout ActionBuffer) {
     send(
-      FrameHeader(kind: .item, flags: .last, id: call.pointee.id.rawValue), to: call.pointee.worker.slot, into: &actions)
+      FrameHeader(kind: .item, flags: .last, id: call.pointee.id.rawValue), to: call.pointee.worker.slot, into: &actions
+    )
   }
 
   // MARK: Credit
@@ -143,7 +144,8 @@ extension Bridge {
     guard call.pointee.state == .running, canTakeItems(call.pointee.worker.slot) else { return }
     let items = streams[call.pointee.stream].arguments.pass(limit: UInt32(limits.streamItemsAhead))
     if items > 0 {
-      send(FrameHeader(kind: .credit, id: call.pointee.request, aux: items), to: call.pointee.caller.slot, into: &actions)
+      send(
+        FrameHeader(kind: .credit, id: call.pointee.request, aux: items), to: call.pointee.caller.slot, into: &actions)
     }
   }
 

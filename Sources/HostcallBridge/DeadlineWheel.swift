@@ -93,7 +93,8 @@ struct DeadlineWheel: ~Copyable {
     let deadline = min(node.pointee.deadline, elapsed &+ Self.reachMilliseconds)
     let differing = 63 &- (deadline ^ elapsed).leadingZeroBitCount
     let level = min(differing / Self.bits, Self.levels - 1)
-    let index = Int(truncatingIfNeeded: deadline &>> UInt64(truncatingIfNeeded: level &* Self.bits)) & (Self.placesEach - 1)
+    let index =
+      Int(truncatingIfNeeded: deadline &>> UInt64(truncatingIfNeeded: level &* Self.bits)) & (Self.placesEach - 1)
     let place = level &<< Self.bits | index
     let head = heads[place]
     if let head { head.pointee.previous = node }

@@ -49,6 +49,8 @@ actor ServerCore {
   private var wakeTimer: LoopTimer?
   private var lingerTimer: LoopTimer?
   private var turnHook: LoopTurnHook?
+  /// Whom so much waits for that it is to leave before all that was read is taken.
+  @exclusivity(unchecked) private var overdue = PeerID.nobody
   private var shrinkTimer: LoopTimer?
   private var shrinkingIsDue = false
   /// Whether some of a large frame has come since memory was given back.
@@ -269,6 +271,7 @@ actor ServerCore {
         } else {
           bridge.received(decoder.frame, from: peer, now: now, into: &actions)
           perform(incoming: decoder.frame.body)
+          if overdue != .nobody { flushOverdue() }
         }
       }
       connection.begunDescriptors = try descriptors.rest(isBetweenFrames: decoder.isBetweenFrames)
@@ -293,6 +296,17 @@ actor ServerCore {
       frame, descriptors: descriptors.take(for: frame.header), from: peer, now: now, into: &actions)
     if frame.isLarge { usesSegments = true }
     perform(incoming: frame.body, large: frame.large)
+  }
+
+  /// Sends to a peer what has come together for it while more is taken.
+  @inline(never)
+  private func flushOverdue() {
+    let peer = overdue
+    overdue = .nobody
+    dirty.removeAll { $0 == peer }
+    connections.markClean(peer)
+    if let connection = connections.find(peer) { flush(connection) }
+    perform()
   }
 
   private func charge(_ received: PassedDescriptors, of connection: Connection) -> ChargedDescriptors {
@@ -421,6 +435,7 @@ actor ServerCore {
       switch connections.append(frame, incoming: incoming) {
       case .appended: break
       case .appendedFirst: dirty.append(frame.pointee.peer)
+      case .appendedMany: overdue = frame.pointee.peer
       case .notPlain, .nobody: deliver(frame.pointee, incoming: incoming, large: large)
       }
     }

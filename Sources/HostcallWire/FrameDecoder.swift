@@ -89,7 +89,8 @@ package struct FrameDecoder {
   private var position = 0
   /// The frame that was found last.
   package private(set) var frame = DecodedFrame(
-    header: FrameHeader(kind: .ping), kind: .ping, body: UnsafeRawBufferPointer(start: nil, count: 0), isTooLarge: false)
+    header: FrameHeader(kind: .ping), kind: .ping, body: UnsafeRawBufferPointer(start: nil, count: 0), isTooLarge: false
+  )
 
   /// A decoder for what comes in this direction.
   ///

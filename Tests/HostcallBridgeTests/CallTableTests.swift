@@ -21,7 +21,8 @@ import Testing
         guard let call = table.allocate() else { throw TableIsFull() }
         let id = call.pointee.id
         call.pointee.state = .running
-        #expect(id.slot == call.pointee.slot && table.find(id) == call && id.rawValue != 0 && issued.insert(id).inserted)
+        #expect(
+          id.slot == call.pointee.slot && table.find(id) == call && id.rawValue != 0 && issued.insert(id).inserted)
         active.append(id)
       } else if !active.isEmpty {
         let id = active.remove(at: random.below(active.count))
