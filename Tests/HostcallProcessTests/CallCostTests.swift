@@ -10,7 +10,7 @@ import Testing
 @Suite("Cost of a call", .serialized, .enabled(if: getenv("HOSTCALL_RELEASE_DAEMON") != nil))
 struct CallCostTests {
   /// User-space instructions of the daemon for a call, with ``inFlight`` calls in flight: a tenth above what they are.
-  static let mostInstructions = 4_300
+  static let mostInstructions = 2_150
   /// Times that the daemon allocates memory, for a thousand calls.
   static let mostAllocationsForThousand = 1
   private static let inFlight = 256
