@@ -6,11 +6,10 @@ extension Bridge {
     _ frame: DecodedFrame, _ descriptors: (any FrameDescriptors)?, from slot: Slot, now: UInt64,
     into actions: inout ActionBuffer
   ) {
-    let header = frame.header
     let peer = peers.pointer(to: slot)
     let user = users.pointer(to: peer.pointee.user)
     guard case .running = phase else { return refuse(frame, from: slot, .shuttingDown, into: &actions) }
-    guard !header.flags.has(.noReply) || (!header.flags.has(.open) && header.aux == 0) else {
+    guard !frame.header.flags.has(.noReply) || (!frame.header.flags.has(.open) && frame.header.aux == 0) else {
       return refuse(frame, from: slot, .itemsWithoutReply, into: &actions)
     }
     guard Int(peer.pointee.calls.count) < user.pointee.limits.callsInFlightPerConnection else {
@@ -19,18 +18,14 @@ extension Bridge {
     guard user.pointee.callsInFlight < user.pointee.limits.callsInFlightPerUser else {
       return refuse(frame, from: slot, .callsOfUser, into: &actions)
     }
-    guard header.function == 0 || Int(header.function) <= peer.pointee.bound.count else {
+    guard frame.header.function == 0 || Int(frame.header.function) <= peer.pointee.bound.count else {
       return refuse(frame, from: slot, .handleNeverGiven, into: &actions)
     }
-    guard isCallPermitted(frame, from: slot) else {
-      return deny(.call, header, title(frame, slot), to: slot, into: &actions)
-    }
-    if descriptors != nil, refusesDescriptors(header, descriptors, from: slot, title(frame, slot), into: &actions) {
-      return
-    }
-    var called = header.function == 0 ? .none : peer.pointee.bound[Int(header.function) - 1].function
+    guard isCallPermitted(frame, from: slot) else { return refuse(frame, from: slot, .denied, into: &actions) }
+    if descriptors != nil, refusesDescriptors(frame, descriptors, from: slot, into: &actions) { return }
+    var called = frame.header.function == 0 ? .none : peer.pointee.bound[Int(frame.header.function) - 1].function
     let serving = called == .none ? functions.serving(frame.name) : functions.serving(called)
-    guard serving != nil || header.flags.has(.wait) else {
+    guard serving != nil || frame.header.flags.has(.wait) else {
       return refuse(frame, from: slot, .notFound, into: &actions)
     }
     if called == .none {
@@ -44,22 +39,22 @@ extension Bridge {
     let place = function.pointee.queue.count == 0 ? findPlace(function) : nil
     let isKept: Bool
     if let place {
-      guard mayDispatch(header, to: place, from: slot, called, into: &actions) else { return }
-      isKept = header.flags.has(.idempotent) || place.registration.pointee.isIdempotent
+      guard mayDispatch(frame, to: place, from: slot, called, into: &actions) else { return }
+      isKept = frame.header.flags.has(.idempotent) || place.registration.pointee.isIdempotent
     } else {
-      guard mayQueue(header, in: queue, from: slot, called, into: &actions) else { return }
+      guard mayQueue(frame, in: queue, from: slot, called, into: &actions) else { return }
       isKept = true
     }
-    if isKept, !mayKeep(header, from: slot, called, into: &actions) { return }
+    if isKept, !mayKeep(frame, from: slot, called, into: &actions) { return }
     guard calls.active < limits.callsInFlight, let call = calls.allocate() else {
-      return refuse(header, to: slot, .tooManyCalls(limits), called, into: &actions)
+      return refuseAsFull(frame, from: slot, called, into: &actions)
     }
     functions.retain(called)
-    accept(call, header, from: peer, user: user, called: called, now: now)
+    accept(call, frame, from: peer, user: user, called: called, now: now)
     if isKept { keepBody(of: call, frame, descriptors) }
     if let place {
       dispatch(
-        call, to: place, incomingStart: Int(header.nameBytes), incomingDescriptors: descriptors, now: now,
+        call, to: place, incomingStart: Int(frame.header.nameBytes), incomingDescriptors: descriptors, now: now,
         into: &actions)
     } else {
       enqueue(call, in: queue)
@@ -75,6 +70,7 @@ extension Bridge {
     case callsOfConnection
     case callsOfUser
     case handleNeverGiven
+    case denied
     case notFound
     case tooManyFunctions
   }
@@ -104,6 +100,7 @@ extension Bridge {
     case .handleNeverGiven:
       refuse(
         header, to: slot, .invalidArgument, "the handle \(header.function) was never given out by BIND", into: &actions)
+    case .denied: deny(.call, header, title(frame, slot), to: slot, into: &actions)
     case .notFound:
       refuse(header, to: slot, .notFound, "\(title(frame, slot)): nobody has registered it", into: &actions)
     case .tooManyFunctions:
@@ -111,6 +108,14 @@ extension Bridge {
         header, to: slot, meeting: "functions", of: limits.functions, "\(title(frame, slot)): \(tooManyFunctions)",
         into: &actions)
     }
+  }
+
+  /// Refuses a call because of the open files that came with it, if it has to be; whether it did.
+  @inline(never)
+  private mutating func refusesDescriptors(
+    _ frame: DecodedFrame, _ descriptors: (any FrameDescriptors)?, from slot: Slot, into actions: inout ActionBuffer
+  ) -> Bool {
+    refusesDescriptors(frame.header, descriptors, from: slot, title(frame, slot), into: &actions)
   }
 
   /// The function that a CALL names, for people.
@@ -136,12 +141,6 @@ extension Bridge {
       self.reason = reason
       limit = (name, value)
     }
-
-    static func tooManyCalls(_ limits: Limits) -> Refusal {
-      Refusal(
-        "calls-in-flight", limits.callsInFlight,
-        "the daemon has \(limits.callsInFlight) calls in flight, the most it may have")
-    }
   }
 
   /// Refuses a call of a function, whose record goes if it was made for this call.
@@ -160,26 +159,40 @@ extension Bridge {
     functions.release(called)
   }
 
+  @inline(never)
+  private mutating func refuseAsFull(
+    _ frame: DecodedFrame, from slot: Slot, _ called: Slot, into actions: inout ActionBuffer
+  ) {
+    let refusal = Refusal(
+      "calls-in-flight", limits.callsInFlight,
+      "the daemon has \(limits.callsInFlight) calls in flight, the most it may have")
+    refuse(frame.header, to: slot, refusal, called, into: &actions)
+  }
+
   /// Whether a call can go to a worker that has a place for it; refuses it where not.
   @inline(__always)
   private mutating func mayDispatch(
-    _ header: FrameHeader, to place: WorkPlace, from slot: Slot, _ called: Slot, into actions: inout ActionBuffer
+    _ frame: DecodedFrame, to place: WorkPlace, from slot: Slot, _ called: Slot, into actions: inout ActionBuffer
   ) -> Bool {
-    if place.registration.pointee.wantsCaller, Int(header.metadataBytes) > Self.roomForMetadata {
-      refuse(header, to: slot, Refusal(reason: Self.noRoomForMetadata), called, into: &actions)
-      return false
-    }
-    if header.flags.has(.descriptors), !place.worker.pointee.takesDescriptors {
-      refuse(header, to: slot, Refusal(reason: Self.noDescriptors), called, into: &actions)
-      return false
-    }
-    return true
+    let isTooMuch = place.registration.pointee.wantsCaller && Int(frame.header.metadataBytes) > Self.roomForMetadata
+    let lacksDescriptors = frame.header.flags.has(.descriptors) && !place.worker.pointee.takesDescriptors
+    if !isTooMuch, !lacksDescriptors { return true }
+    refuse(
+      frame, from: slot, called, because: isTooMuch ? Self.noRoomForMetadata : Self.noDescriptors, into: &actions)
+    return false
+  }
+
+  @inline(never)
+  private mutating func refuse(
+    _ frame: DecodedFrame, from slot: Slot, _ called: Slot, because reason: String, into actions: inout ActionBuffer
+  ) {
+    refuse(frame.header, to: slot, Refusal(reason: reason), called, into: &actions)
   }
 
   /// Whether a call may wait; refuses it where not.
   @inline(never)
   private mutating func mayQueue(
-    _ header: FrameHeader, in queue: Slot, from slot: Slot, _ called: Slot, into actions: inout ActionBuffer
+    _ frame: DecodedFrame, in queue: Slot, from slot: Slot, _ called: Slot, into actions: inout ActionBuffer
   ) -> Bool {
     let user = peers[slot].user
     let own = users[user].limits
@@ -198,17 +211,17 @@ extension Bridge {
         "\(own.queuedCallsPerUser) calls of this user wait, the most that may")
     }
     guard let refusal else { return true }
-    refuse(header, to: slot, refusal, called, into: &actions)
+    refuse(frame.header, to: slot, refusal, called, into: &actions)
     return false
   }
 
   /// Whether metadata and payload of a call may be kept; refuses it where not.
   @inline(never)
   private mutating func mayKeep(
-    _ header: FrameHeader, from slot: Slot, _ called: Slot, into actions: inout ActionBuffer
+    _ frame: DecodedFrame, from slot: Slot, _ called: Slot, into actions: inout ActionBuffer
   ) -> Bool {
     let user = peers[slot].user
-    let bodyBytes = Int(header.bodyBytes) - Int(header.nameBytes)
+    let bodyBytes = Int(frame.header.bodyBytes) - Int(frame.header.nameBytes)
     let ofUser = users[user].limits.storedPayloadBytesPerUser
     var refusal: Refusal?
     if calls.storedBytes + bodyBytes > limits.storedPayloadBytes {
@@ -221,7 +234,7 @@ extension Bridge {
         "the daemon keeps \(users[user].storedBytes) bytes of payload for this user, \(ofUser) are the most")
     }
     guard let refusal else { return true }
-    refuse(header, to: slot, refusal, called, into: &actions)
+    refuse(frame.header, to: slot, refusal, called, into: &actions)
     return false
   }
 
@@ -230,31 +243,32 @@ extension Bridge {
   /// The call is accepted: from here on it has exactly one outcome.
   @inline(__always)
   private mutating func accept(
-    _ call: Call, _ header: FrameHeader, from peer: Peer, user: UnsafeMutablePointer<UserRecord>, called: Slot,
+    _ call: Call, _ frame: DecodedFrame, from peer: Peer, user: UnsafeMutablePointer<UserRecord>, called: Slot,
     now: UInt64
   ) {
-    let asked = header.timeoutMilliseconds == 0 ? limits.defaultTimeoutMilliseconds : Int(header.timeoutMilliseconds)
+    let asked =
+      frame.header.timeoutMilliseconds == 0 ? limits.defaultTimeoutMilliseconds : Int(frame.header.timeoutMilliseconds)
     let timeout = UInt32(truncatingIfNeeded: min(asked, limits.timeoutMilliseconds))
     let deadline = Self.milliseconds(now) &+ UInt64(timeout)
-    call.pointee.flags = header.flags
-    call.pointee.encoding = header.encoding
-    call.pointee.metadataBytes = header.metadataBytes
-    call.pointee.bodyBytes = header.bodyBytes &- UInt32(header.nameBytes)
+    call.pointee.flags = frame.header.flags
+    call.pointee.encoding = frame.header.encoding
+    call.pointee.metadataBytes = frame.header.metadataBytes
+    call.pointee.bodyBytes = frame.header.bodyBytes &- UInt32(frame.header.nameBytes)
     call.pointee.caller = peer.pointee.id
     call.pointee.user = peer.pointee.user
-    call.pointee.request = header.id
+    call.pointee.request = frame.header.id
     call.pointee.called = called
     call.pointee.timeoutMilliseconds = timeout
     call.pointee.deadlineMilliseconds = deadline
     call.pointee.acceptedNanoseconds = now
     user.pointee.callsInFlight &+= 1
-    if header.aux > 0 || header.flags.has(.open) { openStream(of: call, credit: header.aux) }
+    if frame.header.aux > 0 || frame.header.flags.has(.open) { openStream(of: call, credit: frame.header.aux) }
     peer.pointee.hasCalled = true
     watchLiveness(now: now)
     deadlines.set(call.pointee.slot, deadlineMilliseconds: deadline)
     CallTable.appendToCaller(call, &peer.pointee.calls)
-    if !header.flags.has(.noReply) {
-      requests.insert(caller: peer.pointee.id.slot, request: header.id, call: call.pointee.slot)
+    if !frame.header.flags.has(.noReply) {
+      requests.insert(caller: peer.pointee.id.slot, request: frame.header.id, call: call.pointee.slot)
     }
     outstanding &+= 1
     statistics.callsAccepted &+= 1

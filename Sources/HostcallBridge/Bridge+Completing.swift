@@ -6,45 +6,47 @@ extension Bridge {
     _ frame: DecodedFrame, _ descriptors: (any FrameDescriptors)?, from slot: Slot, now: UInt64,
     into actions: inout ActionBuffer
   ) {
-    let header = frame.header
-    guard let call = callInHand(header, of: slot, into: &actions) else { return }
+    guard let call = callInHand(frame, of: slot, into: &actions) else { return }
     let place = placeTaken(by: call)
     if call.pointee.state == .running {
-      var status = header.status
-      if header.flags.has(.descriptors), let problem = problemOfResult(frame, descriptors, of: call) {
+      var status = frame.header.status
+      if frame.header.flags.has(.descriptors), let problem = problemOfResult(frame, descriptors, of: call) {
         status = .unknown
         answer(call, status, into: &actions) { name, _ in "\(name): \(problem)" }
       } else if !call.pointee.flags.has(.noReply) {
         var result = FrameHeader(
-          kind: .result, flags: Self.resultFlags(header), encoding: header.encoding, status: header.status,
+          kind: .result, flags: Self.resultFlags(frame.header.flags), encoding: frame.header.encoding,
+          status: frame.header.status,
           id: call.pointee.request)
-        result.call = header.id
-        result.metadataBytes = header.metadataBytes
+        result.call = frame.header.id
+        result.metadataBytes = frame.header.metadataBytes
         send(
           result, to: peers.pointer(to: call.pointee.caller.slot), prefixStart: actions.end,
-          sourceStart: Int(header.nameBytes), sourceBytes: Int(header.bodyBytes) - Int(header.nameBytes),
+          sourceStart: Int(frame.header.nameBytes),
+          sourceBytes: Int(frame.header.bodyBytes) - Int(frame.header.nameBytes),
           descriptors: descriptors, into: &actions)
       }
       place.function.pointee.latency.record(nanoseconds: now &- call.pointee.dispatchedNanoseconds)
       if status != .ok { place.function.pointee.failures &+= 1 }
       detachFromCaller(call, status)
-    } else if header.status != .cancelled {
-      reject(header.id, .late, to: slot, into: &actions)
+    } else if frame.header.status != .cancelled {
+      reject(frame.header.id, .late, to: slot, into: &actions)
     }
     giveUp(place, of: call, wasCompleted: true, now: now, into: &actions)
   }
 
   @inline(__always)
-  private static func resultFlags(_ completion: FrameHeader) -> FrameFlags {
+  private static func resultFlags(_ completion: FrameFlags) -> FrameFlags {
     FrameFlags(
-      rawValue: FrameFlags.fromWorker.rawValue | completion.flags.rawValue & FrameFlags.descriptors.rawValue)
+      rawValue: FrameFlags.fromWorker.rawValue | completion.rawValue & FrameFlags.descriptors.rawValue)
   }
 
   /// A COMPLETE that is too large to be passed on ends its call with TOO_LARGE.
   mutating func completeTooLarge(
-    _ header: FrameHeader, from slot: Slot, _ reason: String, now: UInt64, into actions: inout ActionBuffer
+    _ frame: DecodedFrame, from slot: Slot, _ reason: String, now: UInt64, into actions: inout ActionBuffer
   ) {
-    guard let call = callInHand(header, of: slot, into: &actions) else { return }
+    let header = frame.header
+    guard let call = callInHand(frame, of: slot, into: &actions) else { return }
     if call.pointee.state == .running {
       reject(header.id, .tooLarge, to: slot, into: &actions)
       answer(call, .tooLarge, into: &actions) { name, _ in "\(name): its completion has \(reason)" }
@@ -59,14 +61,14 @@ extension Bridge {
   /// The running or abandoned call that a COMPLETE of this worker is for. Where there is none, the worker is told why.
   @inline(__always)
   private mutating func callInHand(
-    _ header: FrameHeader, of slot: Slot, into actions: inout ActionBuffer
+    _ frame: DecodedFrame, of slot: Slot, into actions: inout ActionBuffer
   ) -> Call? {
-    if let call = calls.find(CorrelationID(rawValue: header.id)), call.pointee.worker == peers[slot].id,
+    if let call = calls.find(CorrelationID(rawValue: frame.header.id)), call.pointee.worker == peers[slot].id,
       call.pointee.state == .running || call.pointee.state == .abandoned
     {
       return call
     }
-    rejectCompletion(header.id, of: slot, into: &actions)
+    rejectCompletion(frame.header.id, of: slot, into: &actions)
     return nil
   }
 

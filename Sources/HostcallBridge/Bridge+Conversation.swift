@@ -54,7 +54,7 @@ extension Bridge {
   mutating func tooLarge(_ frame: DecodedFrame, from slot: Slot, now: UInt64, into actions: inout ActionBuffer) {
     let reason = "a body of \(frame.header.bodyBytes) bytes, \(limits.frameBytes) are the most (max-frame)"
     if frame.kind == .complete {
-      completeTooLarge(frame.header, from: slot, reason, now: now, into: &actions)
+      completeTooLarge(frame, from: slot, reason, now: now, into: &actions)
     } else if frame.kind.isAnsweredByResult {
       if frame.header.id != 0 {
         refuse(frame.header, to: slot, .tooLarge, "\(frame.kind) has \(reason)", into: &actions)

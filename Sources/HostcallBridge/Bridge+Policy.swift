@@ -57,6 +57,7 @@ extension Bridge {
   }
 
   /// Answers a request with DENIED, if it wants an answer.
+  @inline(never)
   mutating func deny(
     _ verb: PolicyVerb, _ request: FrameHeader, _ name: String, to slot: Slot, into actions: inout ActionBuffer
   ) {

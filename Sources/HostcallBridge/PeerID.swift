@@ -13,9 +13,9 @@ public struct PeerID: Hashable, Sendable, BitwiseCopyable {
   public let generation: UInt32
 
   /// Nobody.
-  package static var nobody: PeerID { PeerID(slot: .none, generation: 0) }
+  @inlinable public static var nobody: PeerID { PeerID(slot: .none, generation: 0) }
 
-  package init(slot: Slot, generation: UInt32) {
+  @inlinable package init(slot: Slot, generation: UInt32) {
     self.slot = slot
     self.generation = generation
   }
