@@ -103,6 +103,9 @@ let package = Package(
     .testTarget(
       name: "HostcallFuzzingTests", dependencies: ["HostcallFuzzing", "HostcallTestSupport"], swiftSettings: settings),
     .executableTarget(
+      name: "hostcall-bench-worker", dependencies: ["HostcallClient"], path: "Tests/HostcallBenchWorker",
+      swiftSettings: settings),
+    .executableTarget(
       name: "hostcall-corpus", dependencies: ["HostcallFuzzing", "HostcallTestSupport"],
       path: "Tests/HostcallCorpusCommand", swiftSettings: settings),
     .testTarget(
