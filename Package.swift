@@ -110,7 +110,9 @@ let package = Package(
       path: "Tests/HostcallCorpusCommand", swiftSettings: settings),
     .testTarget(
       name: "HostcallServerTests",
-      dependencies: ["HostcallClient", "HostcallServer", "HostcallTestSupport", "HostcallWire"],
+      dependencies: [
+        "HostcallBridge", "HostcallClient", "HostcallLoop", "HostcallServer", "HostcallTestSupport", "HostcallWire",
+      ],
       swiftSettings: settings),
     .testTarget(
       name: "HostcallProcessTests", dependencies: ["HostcallTestSupport", "HostcallWire", "hostcall", "hostcalld"],
