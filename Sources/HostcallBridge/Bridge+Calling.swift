@@ -349,7 +349,7 @@ extension Bridge {
     let worker = peers.pointer(to: registration.pointee.worker.slot)
     let user = users.pointer(to: worker.pointee.user)
     guard registration.pointee.places < registration.pointee.concurrency,
-      !worker.pointee.isBacklogged, worker.pointee.state == .open, !isFull(worker, user),
+      !worker.pointee.isBacklogged, worker.pointee.state == .open, !Self.isFull(worker, user),
       user.pointee.runningCalls < user.pointee.limits.runningCallsPerUser
     else { return nil }
     return WorkPlace(function: function, registration: registration, worker: worker, workerUser: user)
@@ -357,12 +357,12 @@ extension Bridge {
 
   /// Whether as much as a peer may leave unread has been sent to it since the shell last said what had left: then the
   /// shell has its turn before more is dispatched, however much waits.
-  func isFull(_ slot: Slot) -> Bool {
-    isFull(peers.pointer(to: slot), users.pointer(to: peers[slot].user))
+  mutating func isFull(_ slot: Slot) -> Bool {
+    Self.isFull(peers.pointer(to: slot), users.pointer(to: peers[slot].user))
   }
 
   @inline(__always)
-  private func isFull(_ peer: Peer, _ user: UnsafeMutablePointer<UserRecord>) -> Bool {
+  static func isFull(_ peer: Peer, _ user: UnsafeMutablePointer<UserRecord>) -> Bool {
     !peer.pointee.isLocal
       && peer.pointee.outputPosition &- peer.pointee.sentBytes > UInt64(user.pointee.limits.outputBytesPerConnection)
   }

@@ -96,7 +96,7 @@ extension Bridge {
 
   // MARK: Slow subscribers
 
-  private func mustWait(_ slot: Slot) -> Bool {
+  private mutating func mustWait(_ slot: Slot) -> Bool {
     !peers[slot].events.isEmpty || peers[slot].isBacklogged || isFull(slot)
   }
 

@@ -149,7 +149,7 @@ extension Bridge {
     }
   }
 
-  private func canTakeItems(_ receiver: Slot) -> Bool {
+  private mutating func canTakeItems(_ receiver: Slot) -> Bool {
     !peers[receiver].isBacklogged && !isFull(receiver)
   }
 

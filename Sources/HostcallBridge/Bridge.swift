@@ -227,12 +227,15 @@ package struct Bridge: ~Copyable {
   package mutating func peerHasTaken(
     _ peer: PeerID, sentBytes: UInt64, now: UInt64, into actions: inout ActionBuffer
   ) {
-    guard peers.has(peer) else { return }
-    let wasFull = isFull(peer.slot)
-    if sentBytes > peers[peer.slot].sentBytes { peers[peer.slot].heardNanoseconds = now }
-    peers[peer.slot].sentBytes = sentBytes
+    guard let record = peers.find(peer), record.pointee.state != .gone else { return }
+    let user = users.pointer(to: record.pointee.user)
+    let wasFull = Self.isFull(record, user)
+    if sentBytes > record.pointee.sentBytes { record.pointee.heardNanoseconds = now }
+    record.pointee.sentBytes = sentBytes
     chargeOutput(of: peer.slot, into: &actions)
-    if wasFull, !isFull(peer.slot), !peers[peer.slot].isBacklogged { takeUp(peer.slot, now: now, into: &actions) }
+    if wasFull, !Self.isFull(record, user), !record.pointee.isBacklogged {
+      takeUp(peer.slot, now: now, into: &actions)
+    }
   }
 
   /// Charges what waits to be read by the peer to its user. A connection that takes the user past its limit is closed.

@@ -7,7 +7,7 @@ extension Bridge {
   }
 
   /// Bytes of calls' bodies that have been let go, ever.
-  package var freedBytes: Int { calls.freedBytes }
+  package var freedBytes: Int { mutating get { calls.freedBytes } }
 
   /// Gives memory back that is held for peers, names and registrations that have gone. It looks at all free places, so it
   /// is for a quiet moment.

@@ -55,11 +55,12 @@ package final class ChunkPool {
   /// How many chunks are kept when no one uses them.
   package static let maximumSpareChunks = 16
 
-  private var firstSpare: OutputChunk.Pointer?
+  // One thread alone, and nothing in here calls anybody: not checked for overlapping accesses.
+  @exclusivity(unchecked) private var firstSpare: OutputChunk.Pointer?
   /// How many chunks lie spare.
-  package private(set) var spareCount = 0
+  @exclusivity(unchecked) package private(set) var spareCount = 0
   /// How many chunks are in queues, those for single large frames included.
-  package private(set) var chunksInUse = 0
+  @exclusivity(unchecked) package private(set) var chunksInUse = 0
   /// How many bytes have been given back to the allocator, ever, by this pool.
   package private(set) var freedBytes = 0
 

@@ -13,14 +13,15 @@ final class Connection {
   let stream: SocketStream
   let credentials: PeerCredentials
   // What each frame passes through is not checked for overlapping accesses, see ``ServerCore``.
-  @exclusivity(unchecked) var decoder: FrameDecoder
+  /// At an address of its own, for as long as this object is there.
+  let decoder = UnsafeMutablePointer<FrameDecoder>.allocate(capacity: 1)
   /// Whether the bridge was told that too much waits to be read by the peer.
   var isBacklogged = false
   var isPaused = false
-  var share = TurnShare()
+  @exclusivity(unchecked) var share = TurnShare()
   @exclusivity(unchecked) var isClosed = false
   /// Bytes of a frame that has not come whole, as the bridge knows it.
-  var keptBytes = 0
+  @exclusivity(unchecked) var keptBytes = 0
   /// Whether such a frame is so large that what is missing of it is read straight to where it stays.
   @exclusivity(unchecked) var readsLarge = false
   /// Descriptors that came with a frame which has not come whole.
@@ -39,7 +40,13 @@ final class Connection {
     self.credentials = credentials
     outputBytesBeforePause = limits.outputBytesPerConnection
     outputBytesBeforeClose = limits.outputBytesBeforeClose
-    decoder = FrameDecoder(direction: .toDaemon, largestBodyBytes: UInt32(limits.frameBytes), segments: segments)
+    decoder.initialize(
+      to: FrameDecoder(direction: .toDaemon, largestBodyBytes: UInt32(limits.frameBytes), segments: segments))
+  }
+
+  deinit {
+    decoder.deinitialize(count: 1)
+    decoder.deallocate()
   }
 
   /// Appends a frame as the bridge has put it together, with `incoming` or `large` as the body that was handed in.

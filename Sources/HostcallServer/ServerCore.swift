@@ -30,20 +30,20 @@ actor ServerCore {
   // What each frame passes through is not checked for overlapping accesses, which costs as much as the rest: it belongs
   // to the loop thread, and while one of these is changed nothing of this actor is entered again.
   @exclusivity(unchecked) var bridge: Bridge
-  var phase = Phase.idle
+  @exclusivity(unchecked) var phase = Phase.idle
   @exclusivity(unchecked) private var actions = ActionBuffer()
   /// Connections by the place of their peer in the bridge.
   @exclusivity(unchecked) private var connections = ConnectionTable()
   @exclusivity(unchecked) private var dirty: [PeerID] = []
   /// Frames for peers in this process, which are handled when the bridge's actions are carried out.
-  private var localFrames: [LocalFrame] = []
-  private var closing: [PeerID] = []
+  @exclusivity(unchecked) private var localFrames: [LocalFrame] = []
+  @exclusivity(unchecked) private var closing: [PeerID] = []
   private var descriptorAccounts = DescriptorAccounts()
   /// What has been read is taken apart before the next read, so one buffer serves all connections.
   private let readBuffer = ReadBuffer()
-  private var modest = TurnShare.Modest()
+  @exclusivity(unchecked) private var modest = TurnShare.Modest()
   /// Whether in this turn somebody had more to say than its share, or somebody connected, who is seldom alone.
-  private var mayKeepOthersWaiting = false
+  @exclusivity(unchecked) private var mayKeepOthersWaiting = false
   private var place: SocketPlace?
   private var listener: SocketListener?
   private var wakeTimer: LoopTimer?
@@ -52,14 +52,14 @@ actor ServerCore {
   /// Whom so much waits for that it is to leave before all that was read is taken.
   @exclusivity(unchecked) private var overdue = PeerID.nobody
   private var shrinkTimer: LoopTimer?
-  private var shrinkingIsDue = false
+  @exclusivity(unchecked) private var shrinkingIsDue = false
   /// Whether some of a large frame has come since memory was given back.
-  private var usesSegments = false
+  @exclusivity(unchecked) private var usesSegments = false
   /// Peers, and names that they had, that have gone since memory was given back.
-  private var goneSinceShrinking = 0
+  @exclusivity(unchecked) private var goneSinceShrinking = 0
   /// What ``freedBytes`` was then.
-  private var freedBytesAtShrinking = 0
-  private var armedMilliseconds: UInt64?
+  @exclusivity(unchecked) private var freedBytesAtShrinking = 0
+  @exclusivity(unchecked) private var armedMilliseconds: UInt64?
   var logLimiter: LogLimiter
   var logTimer: LoopTimer?
   var logTimerIsArmed = false
@@ -244,13 +244,13 @@ actor ServerCore {
   /// Reads what is missing of a large frame straight to where it stays, `direct` bytes, and what follows it into the buffer
   /// that all share; up to `most` bytes in all.
   private func readLarge(_ most: Int, from connection: Connection, direct: inout Int) -> ReadOutcome {
-    var room = connection.decoder.room(upTo: most)
+    var room = connection.decoder.pointee.room(upTo: most)
     let directRoom = room.reduce(0) { $0 + $1.count }
     let tail = most - directRoom
     if tail > 0 { room.append(UnsafeMutableRawBufferPointer(rebasing: readBuffer.bytes[..<tail])) }
     let outcome = connection.stream.read(into: room)
     if case .bytes(let count) = outcome { direct = min(count, directRoom) }
-    connection.decoder.didRead(direct)
+    connection.decoder.pointee.didRead(direct)
     return outcome
   }
 
@@ -261,31 +261,30 @@ actor ServerCore {
       fresh: connection.stream.takeReceivedDescriptors().map { charge($0, of: connection) })
     let peer = connection.peer
     bridge.peerIsHeard(peer, now: now)
-    var decoder = connection.decoder
-    decoder.begin(bytes)
+    let decoder = connection.decoder
+    decoder.pointee.begin(bytes)
     do throws(ProtocolViolation) {
       let hasDescriptors = !descriptors.isEmpty
-      while !connection.isClosed, try decoder.advance() {
-        if hasDescriptors || decoder.frame.isLarge {
-          take(decoder.frame, &descriptors, from: peer, now: now)
+      while !connection.isClosed, try decoder.pointee.advance() {
+        if hasDescriptors || decoder.pointee.frame.isLarge {
+          take(decoder.pointee.frame, &descriptors, from: peer, now: now)
         } else {
-          bridge.received(decoder.frame, from: peer, now: now, into: &actions)
-          perform(incoming: decoder.frame.body)
+          bridge.received(decoder.pointee.frame, from: peer, now: now, into: &actions)
+          perform(incoming: decoder.pointee.frame.body)
           if overdue != .nobody { flushOverdue() }
         }
       }
-      connection.begunDescriptors = try descriptors.rest(isBetweenFrames: decoder.isBetweenFrames)
+      connection.begunDescriptors = try descriptors.rest(isBetweenFrames: decoder.pointee.isBetweenFrames)
     } catch {
       bridge.peerBrokeProtocol(connection.peer, error, into: &actions)
       perform()
     }
-    decoder.end()
-    connection.decoder = decoder
-    if decoder.keptBytes != connection.keptBytes, !connection.isClosed {
-      connection.readsLarge = decoder.missingLargeBytes > 0
+    decoder.pointee.end()
+    if decoder.pointee.keptBytes != connection.keptBytes, !connection.isClosed {
+      connection.readsLarge = decoder.pointee.missingLargeBytes > 0
       if connection.readsLarge { usesSegments = true }
-      connection.keptBytes = decoder.keptBytes
-      bridge.peerKeeps(connection.peer, inputBytes: decoder.keptBytes, into: &actions)
+      connection.keptBytes = decoder.pointee.keptBytes
+      bridge.peerKeeps(connection.peer, inputBytes: decoder.pointee.keptBytes, into: &actions)
     }
   }
 
@@ -480,6 +479,12 @@ actor ServerCore {
 
   /// Handles what carrying out actions has led to, until nothing is left.
   func settle() {
+    if actions.isEmpty, localFrames.isEmpty, closing.isEmpty { return }
+    settleTheRest()
+  }
+
+  @inline(never)
+  private func settleTheRest() {
     perform()
     while !localFrames.isEmpty || !closing.isEmpty {
       for peer in closing {

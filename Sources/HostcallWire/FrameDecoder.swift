@@ -66,7 +66,7 @@ public struct DecodedFrame {
 ///
 /// With a source of segments, the body of a large frame gets memory of its own, see ``LargeBody``. Once a good part of it
 /// has come, its owner may read the rest straight into that memory: ``room(upTo:)``, ``didRead(_:)``.
-package struct FrameDecoder {
+package struct FrameDecoder: ~Copyable {
   private let direction: FrameDirection
   /// The largest body taken, in bytes: the connection's `max-frame`.
   private let largestBodyBytes: UInt32

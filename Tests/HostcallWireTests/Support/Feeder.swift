@@ -49,7 +49,7 @@ enum Fragmentation: Sendable, CustomStringConvertible {
 /// ended with it: bytes that are read too far or too late come out wrong, or are caught by the address sanitizer.
 ///
 /// With segments, what is missing of a large frame is put straight into its memory, as a read of a socket does.
-struct Feeder {
+struct Feeder: ~Copyable {
   private var decoder: FrameDecoder
   private(set) var frames: [Frame] = []
   private(set) var largestKeptBytes = 0
