@@ -53,7 +53,7 @@ struct Daemon {
   func run() async throws {
     // What comes while the last one is read means that it is read once more.
     let (hangUps, hangUp) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
-    let reloading = Task {
+    let reloading = Task(executorPreference: ThreadExecutor.main) {
       var reloading = Reloading(source, server, logger, started: settings, socketPath: socketPath)
       for await _ in hangUps { await reloading.reload() }
     }
