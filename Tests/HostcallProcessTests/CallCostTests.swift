@@ -17,7 +17,7 @@ struct CallCostTests {
   /// Calls of a run that is taken away from the other, with all that a daemon does once: as many as its tables need to
   /// get as large as they have to be, with the outcomes that they remember.
   private static let fewCalls = 8 * inFlight
-  private static let manyCalls = 48 * inFlight
+  private static let manyCalls = 96 * inFlight
 
   @Test func aCallTakesFewInstructions() throws {
     let instructions = try costOfCalls(.callgrind)
