@@ -81,6 +81,12 @@ extension Bridge {
     }
   }
 
+  /// Connections of other processes.
+  package var connections: Int { peers.count - localPeers }
+
+  /// Calls that have been accepted and have no outcome yet.
+  package var callsInFlight: Int { outstanding }
+
   /// `hostcall.stats`.
   package func statsReport() -> StatsReport {
     var report = StatsReport()

@@ -53,6 +53,26 @@ package enum UnixSocket {
     return descriptors
   }
 
+  /// Sends one datagram: at once, or not at all.
+  ///
+  /// - Parameter address: the path of the receiver, or its name in the abstract namespace with `@` in front.
+  package static func sendDatagram(_ bytes: [UInt8], to address: String, attempted: String) throws(LoopError) {
+    var receiver = try Self.address(path: address, attempted: attempted)
+    var size = socklen_t(MemoryLayout<sockaddr_un>.size)
+    if address.hasPrefix("@") {
+      // What is abstract begins with a NUL and has no end but that of its size.
+      withUnsafeMutableBytes(of: &receiver.sun_path) { $0[0] = 0 }
+      size = socklen_t(MemoryLayout<sockaddr_un>.offset(of: \.sun_path) ?? 2) + socklen_t(address.utf8.count)
+    }
+    let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    guard descriptor >= 0 else { throw LoopError(attempted: attempted, code: errno, advice: advice(for: errno)) }
+    defer { close(descriptor) }
+    let sent = withGeneric(receiver) { address, _ in
+      Int32(sendto(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT), address, size))
+    }
+    guard sent >= 0 else { throw LoopError(attempted: attempted, code: errno) }
+  }
+
   private static var kind: Int32 {
     Int32(SOCK_STREAM.rawValue | SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue)
   }

@@ -27,6 +27,10 @@ extension HostcallServer {
     public var shutdownGrace: Duration = .seconds(10)
     /// What is told of what happens; called on the loop thread, so it must be quick.
     public var onEvent: @Sendable (ServerEvent) -> Void = { _ in }
+    /// What is told of how the server is; called on the loop thread, so it must be quick.
+    package var onNews: (@Sendable (ServerNews) -> Void)?
+    /// How often the loop shows that it turns, in milliseconds; nil where nobody wants to know.
+    package var pulseMilliseconds: UInt64?
 
     /// The defaults, with a socket or without.
     public init(socketPath: String? = nil) {

@@ -63,6 +63,10 @@ actor ServerCore {
   var logLimiter: LogLimiter
   var logTimer: LoopTimer?
   var logTimerIsArmed = false
+  var pulseTimer: LoopTimer?
+  var loadTimer: LoopTimer?
+  var loadTimerIsArmed = false
+  var toldLoad: ServerLoad?
   private var endWaiters: [CheckedContinuation<Void, Never>] = []
   private var builtInPeer = PeerID.nobody
   private var builtIns: [UInt32: BuiltInFunction] = [:]
@@ -146,6 +150,8 @@ actor ServerCore {
       report(.info, "listening", [("socket", path)])
     }
     phase = .serving
+    tell(.serving)
+    beginPulse()
   }
 
   func leave(on signals: [Int32]) throws(ServerError) {
@@ -338,6 +344,7 @@ actor ServerCore {
     letModestPeersRun()
     armTimer()
     shrinkAfterBurst()
+    noteLoad()
     if phase == .leaving, bridge.isDrained { linger() }
     if phase == .lingering, !connections.all.contains(where: { $0.stream.output.queuedBytes > 0 }) { end() }
   }
@@ -591,6 +598,7 @@ actor ServerCore {
     listener = nil
     let milliseconds = UInt32(clamping: TimeoutRules.milliseconds(grace))
     report(.info, "shutting down", [("grace-ms", "\(milliseconds)")])
+    tell(.leaving(withinMilliseconds: UInt64(milliseconds) + UInt64(configuration.limits.lingerMilliseconds)))
     bridge.stop(graceMilliseconds: milliseconds, now: loop.nowNanoseconds(), into: &actions)
     settle()
   }

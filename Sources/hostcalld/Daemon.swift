@@ -13,6 +13,7 @@ struct Daemon {
   private let source: SettingsSource
   private let settings: Settings
   private let socketPath: String
+  private let notification: ServiceNotification?
 
   init(_ settings: Settings, from source: SettingsSource, socketPath: String) throws {
     self.settings = settings
@@ -42,6 +43,10 @@ struct Daemon {
     configuration.policy = settings.policy
     configuration.onEvent = { event in Self.log(event, to: logger) }
     do {
+      let notification = try ServiceNotification(logger: logger)
+      self.notification = notification
+      configuration.pulseMilliseconds = notification?.pulseMilliseconds
+      if let notification { configuration.onNews = { notification.tell($0) } }
       server = try HostcallServer(configuration)
     } catch {
       _ = writer.finish(withinMilliseconds: settings.logFlushMilliseconds)
@@ -55,7 +60,11 @@ struct Daemon {
     let (hangUps, hangUp) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
     let reloading = Task(executorPreference: ThreadExecutor.main) {
       var reloading = Reloading(source, server, logger, started: settings, socketPath: socketPath)
-      for await _ in hangUps { await reloading.reload() }
+      for await _ in hangUps {
+        notification?.reloadBegins()
+        await reloading.reload()
+        notification?.reloadHasEnded()
+      }
     }
     defer {
       hangUp.finish()

@@ -19,9 +19,10 @@ package final class DaemonProcess {
   /// - Parameters:
   ///   - folder: where its socket is, such as that of one before it.
   ///   - faults: which of its system calls fail.
+  ///   - environment: variables that it has besides those of the tests.
   package init(
     in folder: TemporaryFolder = TemporaryFolder(), arguments: [String] = [], configuration: String? = nil,
-    faults: FaultPlan? = nil
+    faults: FaultPlan? = nil, environment: [String: String] = [:]
   ) throws {
     temporary = folder
     var arguments = ["--socket", temporary.file("s")] + arguments
@@ -30,7 +31,8 @@ package final class DaemonProcess {
       arguments += ["--config", temporary.file("hostcalld.toml")]
     }
     child = try ChildProcess(
-      "hostcalld", arguments, environment: faults?.environment(report: temporary.file("faults")) ?? [:],
+      "hostcalld", arguments,
+      environment: environment.merging(faults?.environment(report: temporary.file("faults")) ?? [:]) { $1 },
       errors: temporary.file("log"))
     _ = try RawPeer.waiting(for: socketPath, while: { [child] in child.isRunning })
   }
