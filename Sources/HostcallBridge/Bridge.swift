@@ -93,13 +93,15 @@ package struct Bridge: ~Copyable {
 
   /// A peer connected.
   ///
-  /// - Parameter isLocal: whether it is this process itself; then it is open at once and is told nothing.
+  /// - Parameters:
+  ///   - isLocal: whether it is this process itself; then it is open at once and is told nothing.
+  ///   - isReserved: whether it may come whatever limits on connections are met.
   package mutating func peerConnected(
-    _ peerIdentity: PeerIdentity, isLocal: Bool = false, client: String = "", takesDescriptors: Bool = false,
+    _ peerIdentity: PeerIdentity, isLocal: Bool = false, isReserved: Bool = false, client: String = "", takesDescriptors: Bool = false,
     now: UInt64
   ) throws(ConnectionRefusal) -> PeerID {
     let user = isLocal ? UserTable.local : users.findOrInsert(peerIdentity.userID, now: now)
-    try mayConnect(peerIdentity, user: user, isLocal: isLocal, now: now)
+    try mayConnect(peerIdentity, user: user, isUnlimited: isLocal || isReserved, now: now)
     let slot = peers.allocate()
     users[user].connections += 1
     peers[slot].user = user
@@ -123,12 +125,12 @@ package struct Bridge: ~Copyable {
   }
 
   private mutating func mayConnect(
-    _ identity: PeerIdentity, user: Slot, isLocal: Bool, now: UInt64
+    _ identity: PeerIdentity, user: Slot, isUnlimited: Bool, now: UInt64
   ) throws(ConnectionRefusal) {
     guard phase == .running else {
       throw ConnectionRefusal(status: .shuttingDown, reason: "the daemon is shutting down", notice: nil)
     }
-    if isLocal { return }
+    if isUnlimited { return }
     func refusal(_ limit: String, _ value: Int, _ reason: String) -> ConnectionRefusal {
       ConnectionRefusal(
         status: .overloaded, reason: "\(reason) (\(limit))",

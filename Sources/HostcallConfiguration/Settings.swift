@@ -7,6 +7,8 @@ package struct Settings: Sendable, Equatable {
   package var socketPath: String?
   package var socketMode: UInt32 = 0o600
   package var shutdownGraceMilliseconds = 10_000
+  /// How long a daemon that a service manager has given its sockets serves while nobody is connected; 0 for ever.
+  package var idleMilliseconds = 0
   package var logLevel = Logger.Level.info
   package var logQueuedLines = 4_096
   package var logFlushMilliseconds = 1_000
@@ -55,6 +57,7 @@ package struct Settings: Sendable, Equatable {
       socketMode = mode
     case "server.shutdown-grace-milliseconds":
       shutdownGraceMilliseconds = try file.number(key, value, 0...3_600_000)
+    case "server.idle-milliseconds": idleMilliseconds = try file.number(key, value, 0...604_800_000)
     case "log.level":
       guard let level = value.string.flatMap(Logger.Level.init(rawValue:)) else {
         throw file.wrong(key, "trace, debug, info, notice, warning, error or critical, in quotes")
@@ -72,8 +75,8 @@ package struct Settings: Sendable, Equatable {
 
   private static let knownKeys =
     [
-      "server.socket", "server.socket-mode", "server.shutdown-grace-milliseconds", "log.level", "log.queued-lines",
-      "log.flush-milliseconds", "policy", userLimitsKey,
+      "server.socket", "server.socket-mode", "server.shutdown-grace-milliseconds", "server.idle-milliseconds",
+      "log.level", "log.queued-lines", "log.flush-milliseconds", "policy", userLimitsKey,
     ] + Limits.keys.map { "limits.\($0.name)" }
 
   /// All keys but those of the rules, with the values that hold as a configuration writes them.
@@ -82,6 +85,7 @@ package struct Settings: Sendable, Equatable {
       ("server.socket", SettingsFile.quoted(socketPath)),
       ("server.socket-mode", "\"0\(String(socketMode, radix: 8))\""),
       ("server.shutdown-grace-milliseconds", "\(shutdownGraceMilliseconds)"),
+      ("server.idle-milliseconds", "\(idleMilliseconds)"),
       ("log.level", "\"\(logLevel)\""),
       ("log.queued-lines", "\(logQueuedLines)"),
       ("log.flush-milliseconds", "\(logFlushMilliseconds)"),

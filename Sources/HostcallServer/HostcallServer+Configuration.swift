@@ -1,4 +1,5 @@
 public import HostcallBridge
+package import HostcallLoop
 
 extension HostcallServer {
   /// What a server needs to know before it starts.
@@ -27,6 +28,10 @@ extension HostcallServer {
     public var shutdownGrace: Duration = .seconds(10)
     /// What is told of what happens; called on the loop thread, so it must be quick.
     public var onEvent: @Sendable (ServerEvent) -> Void = { _ in }
+    /// Sockets that a service manager has opened, to accept on instead of ``socketPath``; the server's from its start on.
+    package var inheritedSockets: [InheritedSocket] = []
+    /// How long it serves while nobody is connected and no call is in flight, in milliseconds; nil for ever.
+    package var idleMilliseconds: UInt64?
     /// What is told of how the server is; called on the loop thread, so it must be quick.
     package var onNews: (@Sendable (ServerNews) -> Void)?
     /// How often the loop shows that it turns, in milliseconds; nil where nobody wants to know.

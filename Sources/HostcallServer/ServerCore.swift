@@ -45,7 +45,7 @@ actor ServerCore {
   /// Whether in this turn somebody had more to say than its share, or somebody connected, who is seldom alone.
   @exclusivity(unchecked) private var mayKeepOthersWaiting = false
   private var place: SocketPlace?
-  private var listener: SocketListener?
+  private var listeners: [SocketListener] = []
   private var wakeTimer: LoopTimer?
   private var lingerTimer: LoopTimer?
   private var turnHook: LoopTurnHook?
@@ -67,6 +67,8 @@ actor ServerCore {
   var loadTimer: LoopTimer?
   var loadTimerIsArmed = false
   var toldLoad: ServerLoad?
+  var idleTimer: LoopTimer?
+  var idleTimerIsArmed = false
   private var endWaiters: [CheckedContinuation<Void, Never>] = []
   private var builtInPeer = PeerID.nobody
   private var builtIns: [UInt32: BuiltInFunction] = [:]
@@ -131,16 +133,20 @@ actor ServerCore {
   func listen() throws(ServerError) {
     guard phase != .serving else { throw ServerError("this server has been started already") }
     guard phase == .idle else { return }
-    if let path = configuration.socketPath {
+    if !configuration.inheritedSockets.isEmpty {
+      for socket in configuration.inheritedSockets {
+        do throws(LoopError) {
+          listeners.append(try accepting(on: socket.descriptor, isReserved: socket.name == Self.administrators))
+        } catch {
+          throw ServerError(error.description)
+        }
+        report(.info, "listening", [("inherited", socket.name)])
+      }
+    } else if let path = configuration.socketPath {
       let place = try SocketPlace.claim(path)
       let descriptor = try place.listen(backlog: configuration.backlog, mode: configuration.socketMode)
       do throws(LoopError) {
-        listener = try SocketListener(
-          loop, descriptor: descriptor,
-          onAccept: { [unowned self] descriptor in assumeIsolated { $0.accept(descriptor) } },
-          onFailure: { [unowned self] error in
-            assumeIsolated { $0.reportSeldom(.warning, "cannot accept connections", [("error", error.description)]) }
-          })
+        listeners = [try accepting(on: descriptor, isReserved: false)]
       } catch {
         close(descriptor)
         place.removeSocket()
@@ -152,6 +158,20 @@ actor ServerCore {
     phase = .serving
     tell(.serving)
     beginPulse()
+    noteIdling()
+  }
+
+  /// The name of an inherited socket on which connections are taken whatever limits on them are met: to look after a daemon
+  /// that others keep busy.
+  private static let administrators = "admin"
+
+  private func accepting(on descriptor: Int32, isReserved: Bool) throws(LoopError) -> SocketListener {
+    try SocketListener(
+      loop, descriptor: descriptor,
+      onAccept: { [unowned self] descriptor in assumeIsolated { $0.accept(descriptor, isReserved: isReserved) } },
+      onFailure: { [unowned self] error in
+        assumeIsolated { $0.reportSeldom(.warning, "cannot accept connections", [("error", error.description)]) }
+      })
   }
 
   func leave(on signals: [Int32]) throws(ServerError) {
@@ -175,12 +195,13 @@ actor ServerCore {
 
   // MARK: Connections
 
-  private func accept(_ descriptor: Int32) {
+  private func accept(_ descriptor: Int32, isReserved: Bool) {
     mayKeepOthersWaiting = true
     do throws(LoopError) {
       let stream = try SocketStream(loop, descriptor: descriptor)
       do throws(LoopError) {
-        try open(stream, credentials: stream.peerCredentials(), descriptor: descriptor)
+        try open(
+          stream, credentials: stream.peerCredentials(), descriptor: descriptor, isReserved: isReserved)
       } catch {
         stream.close()
         report(.warning, "connection dropped", [("error", error.description)])
@@ -191,13 +212,15 @@ actor ServerCore {
     }
   }
 
-  private func open(_ stream: SocketStream, credentials: PeerCredentials, descriptor: Int32) throws(LoopError) {
+  private func open(
+    _ stream: SocketStream, credentials: PeerCredentials, descriptor: Int32, isReserved: Bool
+  ) throws(LoopError) {
     let identity = PeerIdentity(
       userID: credentials.userID, groupID: credentials.groupID, groupIDs: credentials.groupIDs,
       processID: credentials.processID)
     let peer: PeerID
     do throws(ConnectionRefusal) {
-      peer = try bridge.peerConnected(identity, now: loop.nowNanoseconds())
+      peer = try bridge.peerConnected(identity, isReserved: isReserved, now: loop.nowNanoseconds())
     } catch {
       return refuse(stream, credentials, error)
     }
@@ -345,6 +368,7 @@ actor ServerCore {
     armTimer()
     shrinkAfterBurst()
     noteLoad()
+    noteIdling()
     if phase == .leaving, bridge.isDrained { linger() }
     if phase == .lingering, !connections.all.contains(where: { $0.stream.output.queuedBytes > 0 }) { end() }
   }
@@ -406,7 +430,7 @@ actor ServerCore {
     perform()
     stream.close()
     goneSinceShrinking += 1 + names
-    listener?.resume()
+    for listener in listeners { listener.resume() }
     report(.debug, "peer disconnected", describe(connection.credentials) + [("reason", connection.reason)])
   }
 
@@ -594,8 +618,8 @@ actor ServerCore {
   func leave(grace: Duration) {
     guard phase == .idle || phase == .serving else { return }
     phase = .leaving
-    listener?.close()
-    listener = nil
+    for listener in listeners { listener.close() }
+    listeners = []
     let milliseconds = UInt32(clamping: TimeoutRules.milliseconds(grace))
     report(.info, "shutting down", [("grace-ms", "\(milliseconds)")])
     tell(.leaving(withinMilliseconds: UInt64(milliseconds) + UInt64(configuration.limits.lingerMilliseconds)))

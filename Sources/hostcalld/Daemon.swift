@@ -45,6 +45,11 @@ struct Daemon {
     do {
       let notification = try ServiceNotification(logger: logger)
       self.notification = notification
+      configuration.inheritedSockets = try InheritedSocket.takeAll(
+        environment: { name in getenv(name).map { String(cString: $0) } }, processID: getpid())
+      if settings.idleMilliseconds > 0, !configuration.inheritedSockets.isEmpty {
+        configuration.idleMilliseconds = UInt64(settings.idleMilliseconds)
+      }
       configuration.pulseMilliseconds = notification?.pulseMilliseconds
       if let notification { configuration.onNews = { notification.tell($0) } }
       server = try HostcallServer(configuration)

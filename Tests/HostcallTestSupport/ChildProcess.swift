@@ -34,9 +34,10 @@ package final class ChildProcess {
   /// - Parameters:
   ///   - environment: added to this process's, from which everything that names a socket is taken away.
   ///   - input, output, errors: the files behind the standard streams.
+  ///   - descriptors: what it has as 3 and up.
   package init(
     _ program: String, _ arguments: [String], environment: [String: String] = [:], input: String = "/dev/null",
-    output: String = "/dev/null", errors: String = "/dev/null"
+    output: String = "/dev/null", errors: String = "/dev/null", descriptors: [Int32] = []
   ) throws {
     self.errors = errors
     var actions = posix_spawn_file_actions_t()
@@ -45,6 +46,12 @@ package final class ChildProcess {
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, input, O_RDONLY, 0)
     posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, output, O_WRONLY | O_CREAT | O_APPEND, 0o600)
     posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, errors, O_WRONLY | O_CREAT | O_APPEND, 0o600)
+    // Out of the way of each other first.
+    let copies = descriptors.map { fcntl($0, F_DUPFD_CLOEXEC, 100) }
+    defer { for copy in copies { close(copy) } }
+    for (index, copy) in copies.enumerated() {
+      posix_spawn_file_actions_adddup2(&actions, copy, STDERR_FILENO + 1 + Int32(index))
+    }
     let path = program.hasPrefix("/") ? program : "\(Self.productsFolder)/\(program)"
     let command = Valgrind.command(for: program, arguments) + [path]
     let environment = Valgrind.environment(for: program, environment)
