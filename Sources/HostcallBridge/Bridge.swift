@@ -97,7 +97,8 @@ package struct Bridge: ~Copyable {
   ///   - isLocal: whether it is this process itself; then it is open at once and is told nothing.
   ///   - isReserved: whether it may come whatever limits on connections are met.
   package mutating func peerConnected(
-    _ peerIdentity: PeerIdentity, isLocal: Bool = false, isReserved: Bool = false, client: String = "", takesDescriptors: Bool = false,
+    _ peerIdentity: PeerIdentity, isLocal: Bool = false, isReserved: Bool = false, client: String = "",
+    takesDescriptors: Bool = false,
     now: UInt64
   ) throws(ConnectionRefusal) -> PeerID {
     let user = isLocal ? UserTable.local : users.findOrInsert(peerIdentity.userID, now: now)

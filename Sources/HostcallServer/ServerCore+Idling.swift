@@ -15,7 +15,9 @@ extension ServerCore {
 
   private func hasIdled() {
     guard phase == .serving, idleTimerIsArmed else { return }
-    report(.info, "nobody was connected for the idle time", [("idle-milliseconds", "\(configuration.idleMilliseconds ?? 0)")])
+    report(
+      .info, "nobody was connected for the idle time", [("idle-milliseconds", "\(configuration.idleMilliseconds ?? 0)")]
+    )
     leave(grace: .zero)
   }
 }

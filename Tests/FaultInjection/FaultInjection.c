@@ -280,11 +280,3 @@ time_t time(time_t *result)
     if (result != NULL) *result = seconds;
     return seconds;
 }
-
-// No fault: valgrind 3.19 writes to the mask that it is given, and libdispatch's cannot be written to.
-int sigsuspend(const sigset_t *mask)
-{
-    REAL(sigsuspend);
-    sigset_t copy = *mask;
-    return real(&copy);
-}

@@ -69,7 +69,6 @@ struct CallCostTests {
     let daemon = try ChildProcess(
       "/usr/bin/valgrind",
       counter.arguments + [program, "--socket", folder.file("s"), "--log-level", "error"],
-      environment: FaultPlan(seed: 0, rates: [:]).environment().merging(["HOSTCALL_VALGRIND": "1"]) { $1 },
       errors: folder.file("log"))
     let worker = try RawPeer.waiting(for: folder.file("s"), while: { daemon.isRunning })
     try exchange(calls, RawPeer(folder.file("s")), worker)

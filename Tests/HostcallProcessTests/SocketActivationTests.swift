@@ -123,7 +123,8 @@ struct SocketActivationTests {
     #expect(daemon.wait() == 1)
     #expect(
       daemon.standardError().contains(
-        "cannot listen on the descriptor 3 (clients) from the service manager: it is not a listening Unix stream socket"))
+        "cannot listen on the descriptor 3 (clients) from the service manager: it is not a listening Unix stream socket"
+      ))
   }
 
   @Test func socketsOfAnotherProcessAreLeftAlone() throws {

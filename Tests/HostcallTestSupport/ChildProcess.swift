@@ -54,7 +54,6 @@ package final class ChildProcess {
     }
     let path = program.hasPrefix("/") ? program : "\(Self.productsFolder)/\(program)"
     let command = Valgrind.command(for: program, arguments) + [path]
-    let environment = Valgrind.environment(for: program, environment)
     var process: pid_t = 0
     let code = Self.withStrings(command + arguments) { arguments in
       Self.withStrings(Self.environment(environment)) { environment in

@@ -20,10 +20,4 @@ enum Valgrind {
       : ["--leak-check=full", "--show-leak-kinds=definite", "--errors-for-leak-kinds=definite"]
     return ["valgrind", "--quiet", "--error-exitcode=\(foundStatus)"] + leaks
   }
-
-  /// Adds the library without which valgrind cannot run a program: see `sigsuspend` in `FaultInjection.c`.
-  static func environment(for program: String, _ environment: [String: String]) -> [String: String] {
-    guard runs(program) else { return environment }
-    return environment.merging(["LD_PRELOAD": FaultPlan.library]) { asked, _ in asked }
-  }
 }
