@@ -19,7 +19,7 @@ extension ServerCore {
 
   /// A turn is over: if it has changed how much goes on, that is told, a little later if it was told just now.
   func noteLoad() {
-    guard configuration.onNews != nil, !loadTimerIsArmed else { return }
+    guard configuration.onNews != nil, phase != .idle, !loadTimerIsArmed else { return }
     let load = ServerLoad(connections: bridge.connections, callsInFlight: bridge.callsInFlight)
     guard load != toldLoad else { return }
     toldLoad = load

@@ -12,6 +12,7 @@ struct ServiceNotificationTests {
     let daemon = try ChildProcess(
       "hostcalld", ["--socket", folder.file("s")], environment: manager.environment, errors: folder.file("log"))
     #expect(try manager.next("READY")["READY"] == "1")
+    #expect(try manager.next("STATUS")["STATUS"] == "0 connections, 0 calls in flight")
     // No try but one: whoever was told may connect.
     let peer = try RawPeer(folder.file("s"))
     try peer.call("hostcall.echo", request: 1, payload: [7])
