@@ -12,8 +12,7 @@ import Testing
     try peer.call("hostcall.stats", request: 1)
     _ = try peer.expect(.result)
     kill(daemon.processID, SIGHUP)
-    let deadline = ContinuousClock.now + .seconds(30)
-    while !daemon.standardError().contains("configuration reloaded"), ContinuousClock.now < deadline { sched_yield() }
+    try eventually("the configuration is read again") { daemon.standardError().contains("configuration reloaded") }
     let names = Self.threadNames(of: daemon.processID)
     // A sanitizer may have one of its own.
     #expect(names.isSuperset(of: ["hostcalld", "hostcall", "log"]), "\(names)")

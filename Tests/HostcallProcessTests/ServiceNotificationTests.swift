@@ -70,7 +70,7 @@ struct ServiceNotificationTests {
     let told = try #require(begin["MONOTONIC_USEC"].flatMap { Int($0) })
     #expect((before...microseconds()).contains(told))
     #expect(try manager.next("READY")["READY"] == "1")
-    #expect(daemon.standardError().contains("configuration reloaded"))
+    try eventually("the log says so") { daemon.standardError().contains("configuration reloaded") }
     #expect(daemon.stop() == 0)
   }
 

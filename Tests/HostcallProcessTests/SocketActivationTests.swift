@@ -58,6 +58,7 @@ struct SocketActivationTests {
     _ = try peer.expect(.welcome)
     #expect(try peer.expect(.result).payload == [7])
     #expect(daemon.stop() == 0)
+    // It has ended, so its log is written.
     #expect(manager.log().contains("listening inherited=clients"))
     // The socket is the manager's: it is still there for the next daemon.
     let next = try RawPeer(manager.folder.file("clients"), hello: false)
