@@ -44,6 +44,8 @@ public struct ActionBuffer: ~Copyable {
   package private(set) var closings: [PeerID] = []
   /// Limits that somebody has met, for the log.
   package private(set) var limitsMet: [LimitNotice] = []
+  /// Steps of calls, for the log.
+  package private(set) var callNotices: [CallNotice] = []
   /// Bytes that the bridge wrote itself: names, the daemon's metadata, sentences for people.
   @usableFromInline package private(set) var bytes: [UInt8] = []
   @usableFromInline package private(set) var bodies: [StoredBody] = []
@@ -83,6 +85,7 @@ public struct ActionBuffer: ~Copyable {
     hasMore = false
     if !closings.isEmpty { closings.removeAll(keepingCapacity: true) }
     if !limitsMet.isEmpty { limitsMet.removeAll(keepingCapacity: true) }
+    if !callNotices.isEmpty { callNotices.removeAll(keepingCapacity: true) }
     if !bytes.isEmpty { bytes.removeAll(keepingCapacity: true) }
     if !bodies.isEmpty { bodies.removeAll(keepingCapacity: true) }
     if !descriptors.isEmpty { descriptors.removeAll(keepingCapacity: true) }
@@ -177,6 +180,11 @@ public struct ActionBuffer: ~Copyable {
   mutating func close(_ peer: PeerID) {
     hasMore = true
     closings.append(peer)
+  }
+
+  mutating func tell(_ notice: CallNotice) {
+    hasMore = true
+    callNotices.append(notice)
   }
 
   mutating func tell(_ notice: LimitNotice) {

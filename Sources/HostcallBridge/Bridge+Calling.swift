@@ -51,6 +51,7 @@ extension Bridge {
     }
     functions.retain(called)
     accept(call, frame, from: peer, user: user, called: called, now: now)
+    trace(.accepted, of: call, into: &actions)
     if isKept { keepBody(of: call, frame, descriptors) }
     if let place {
       dispatch(
@@ -423,6 +424,7 @@ extension Bridge {
     place.function.pointee.running &+= 1
     place.function.pointee.calls &+= 1
     if call.pointee.stream != .none { continueStream(of: call, into: &actions) }
+    trace(.dispatched, of: call, into: &actions)
   }
 
   /// Writes what INVOKE has in front of what the caller sent: the called name, where a pattern is registered, and who the

@@ -28,6 +28,7 @@ extension Bridge {
       }
       place.function.pointee.latency.record(nanoseconds: now &- call.pointee.dispatchedNanoseconds)
       if status != .ok { place.function.pointee.failures &+= 1 }
+      trace(.ended(status), of: call, into: &actions)
       detachFromCaller(call, status)
     } else if frame.header.status != .cancelled {
       reject(frame.header.id, .late, to: slot, into: &actions)
@@ -51,6 +52,7 @@ extension Bridge {
       reject(header.id, .tooLarge, to: slot, into: &actions)
       answer(call, .tooLarge, into: &actions) { name, _ in "\(name): its completion has \(reason)" }
       functions[registrations[call.pointee.registration].function].failures += 1
+      trace(.ended(.tooLarge), of: call, into: &actions)
       detachFromCaller(call, .tooLarge)
     } else if header.status != .cancelled {
       reject(header.id, .late, to: slot, into: &actions)
@@ -179,12 +181,14 @@ extension Bridge {
       functions[function].failures += 1
       call.pointee.state = .abandoned
       dropBody(of: call)
+      trace(.ended(status), of: call, into: &actions)
       detachFromCaller(call, status)
       deadlines.cancel(call.pointee.slot)
       watchAbandoned(call, now: now)
     } else {
       precondition(state == .queued, "a call ends that is \(state)")
       dequeue(call)
+      trace(.ended(status), of: call, into: &actions)
       detachFromCaller(call, status)
       release(call)
     }

@@ -127,6 +127,7 @@ extension Bridge {
     answer(call, .workerLost, into: &actions) { name, _ in
       "\(name): its worker went away while it may have been running the call"
     }
+    trace(.ended(.workerLost), of: call, into: &actions)
     detachFromCaller(call, .workerLost)
     release(call)
   }

@@ -65,6 +65,8 @@ package struct Bridge: ~Copyable {
   /// Accepted calls without an outcome.
   var outstanding = 0
   var statistics = Statistics()
+  /// Whether each step of each call is told of, see ``CallNotice``.
+  package var tracesCalls = false
 
   /// A bridge without peers.
   ///

@@ -1,11 +1,14 @@
 import Glibc
 
-/// Writes lines to a descriptor on a thread of its own, so that whoever has something to say never waits for whoever
+/// Writes lines to a descriptor, or records to the socket of a journal, on a thread of its own, so that whoever has something to say never waits for whoever
 /// should read it.
 ///
 /// What cannot be written is lost and counted: lines that come while as many as may be wait already, and lines that the
 /// system refuses (a full disk, a reader that has gone, a descriptor that is closed). What gets through next is
 /// preceded by a line that says how many there were.
+///
+/// A journal that is not there for a while, because it is started anew, loses records as a full disk does, and gets them
+/// again when it is back.
 ///
 /// A line has at most 4,096 bytes, the most that a pipe takes in one piece, so that lines of several processes do not
 /// mix; what is longer is cut.
@@ -28,12 +31,30 @@ package final class LineWriter: Sendable {
   package init(
     _ descriptor: Int32, queuedLines: Int, lossLine: @escaping @Sendable (_ lines: UInt64) -> String
   ) throws(LoopError) {
-    let queue = HeapCondition(LineQueue(mostLines: queuedLines))
-    self.queue = queue
+    queue = try Self.start(.lines(descriptor), queuedLines) { Self.bytes(of: lossLine($0)) }
+  }
+
+  /// The same for records, each a datagram of its own.
+  ///
+  /// - Parameters:
+  ///   - journal: the path of the socket that takes them.
+  ///   - queuedRecords: records that may wait.
+  ///   - lossRecord: what to say when records were lost.
+  package init(
+    journal: String, queuedRecords: Int, lossRecord: @escaping @Sendable (_ records: UInt64) -> [UInt8]
+  ) throws(LoopError) {
+    queue = try Self.start(.records(to: journal), queuedRecords, lossRecord)
+  }
+
+  private static func start(
+    _ destination: LineWriterThread.Destination, _ mostLines: Int, _ loss: @escaping @Sendable (UInt64) -> [UInt8]
+  ) throws(LoopError) -> HeapCondition<LineQueue> {
+    let queue = HeapCondition(LineQueue(mostLines: mostLines))
     try SystemThread(named: "log") {
-      var thread = LineWriterThread(queue: queue, descriptor: descriptor, lossLine: lossLine)
+      var thread = LineWriterThread(queue: queue, destination: destination, loss: loss)
       thread.run()
     }.detach()
+    return queue
   }
 
   deinit {
@@ -42,8 +63,12 @@ package final class LineWriter: Sendable {
 
   /// Hands in a line, without its end. Never waits for a reader.
   package func append(_ line: String) {
-    let bytes = Self.bytes(of: line)
-    queue.change { $0.append(bytes) }
+    append(record: Self.bytes(of: line))
+  }
+
+  /// Hands in what is written as it is. Never waits for a reader.
+  package func append(record: [UInt8]) {
+    queue.change { $0.append(record) }
   }
 
   /// Waits until everything that was handed in has been written, or so much time has passed; then false. Lines that are
@@ -141,18 +166,25 @@ struct LineQueue {
 
 /// The thread that writes. It may wait for a reader for as long as the process lives.
 private struct LineWriterThread {
+  enum Destination {
+    /// One line after another, to a descriptor.
+    case lines(Int32)
+    /// A datagram each, to a socket.
+    case records(to: String)
+  }
+
   let queue: HeapCondition<LineQueue>
-  let descriptor: Int32
-  let lossLine: @Sendable (UInt64) -> String
+  let destination: Destination
+  let loss: @Sendable (UInt64) -> [UInt8]
   /// Lines that were lost since the last one that got through.
   private var lost: UInt64 = 0
   /// Whether an error has cut the last line in its middle.
   private var isWithinLine = false
 
-  init(queue: HeapCondition<LineQueue>, descriptor: Int32, lossLine: @escaping @Sendable (UInt64) -> String) {
+  init(queue: HeapCondition<LineQueue>, destination: Destination, loss: @escaping @Sendable (UInt64) -> [UInt8]) {
     self.queue = queue
-    self.descriptor = descriptor
-    self.lossLine = lossLine
+    self.destination = destination
+    self.loss = loss
   }
 
   mutating func run() {
@@ -182,11 +214,23 @@ private struct LineWriterThread {
 
   private mutating func tellLoss(_ more: UInt64) {
     lost += more
-    if lost > 0, write(LineWriter.bytes(of: lossLine(lost))) { lost = 0 }
+    if lost > 0, write(loss(lost)) { lost = 0 }
   }
 
   /// Whether all of it was written.
-  private mutating func write(_ line: [UInt8]) -> Bool {
+  private mutating func write(_ bytes: [UInt8]) -> Bool {
+    switch destination {
+    case .lines(let descriptor): return write(bytes, to: descriptor)
+    case .records(let path):
+      let outcome = Result { () throws(LoopError) in
+        try UnixSocket.sendDatagram(bytes, to: path, mayWait: true, attempted: "write to the journal")
+      }
+      if case .success = outcome { return true }
+      return false
+    }
+  }
+
+  private mutating func write(_ line: [UInt8], to descriptor: Int32) -> Bool {
     let line = isWithinLine ? [UInt8(ascii: "\n")] + line : line
     var start = 0
     while start < line.count {

@@ -53,10 +53,14 @@ package enum UnixSocket {
     return descriptors
   }
 
-  /// Sends one datagram: at once, or not at all.
+  /// Sends one datagram.
   ///
-  /// - Parameter address: the path of the receiver, or its name in the abstract namespace with `@` in front.
-  package static func sendDatagram(_ bytes: [UInt8], to address: String, attempted: String) throws(LoopError) {
+  /// - Parameters:
+  ///   - address: the path of the receiver, or its name in the abstract namespace with `@` in front.
+  ///   - mayWait: whether to wait for a receiver that has as much as it takes; else that is an error.
+  package static func sendDatagram(
+    _ bytes: [UInt8], to address: String, mayWait: Bool = false, attempted: String
+  ) throws(LoopError) {
     var receiver = try Self.address(path: address, attempted: attempted)
     var size = socklen_t(MemoryLayout<sockaddr_un>.size)
     if address.hasPrefix("@") {
@@ -68,7 +72,12 @@ package enum UnixSocket {
     guard descriptor >= 0 else { throw LoopError(attempted: attempted, code: errno, advice: advice(for: errno)) }
     defer { close(descriptor) }
     let sent = withGeneric(receiver) { address, _ in
-      Int32(sendto(descriptor, bytes, bytes.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT), address, size))
+      while true {
+        let flags = Int32(MSG_NOSIGNAL) | (mayWait ? 0 : Int32(MSG_DONTWAIT))
+        let sent = Int32(sendto(descriptor, bytes, bytes.count, flags, address, size))
+        if sent < 0, errno == EINTR { continue }
+        return sent
+      }
     }
     guard sent >= 0 else { throw LoopError(attempted: attempted, code: errno) }
   }

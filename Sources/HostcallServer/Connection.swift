@@ -12,6 +12,8 @@ final class Connection {
   let peer: PeerID
   let stream: SocketStream
   let credentials: PeerCredentials
+  /// The unit of the service manager that the peer belongs to, for the log, where that is known.
+  var unit: String?
   // What each frame passes through is not checked for overlapping accesses, see ``ServerCore``.
   /// At an address of its own, for as long as this object is there.
   let decoder = UnsafeMutablePointer<FrameDecoder>.allocate(capacity: 1)

@@ -32,6 +32,8 @@ extension HostcallServer {
     package var inheritedSockets: [InheritedSocket] = []
     /// How long it serves while nobody is connected and no call is in flight, in milliseconds; nil for ever.
     package var idleMilliseconds: UInt64?
+    /// Whether ``onEvent`` is told of every step of every call, at the level debug.
+    package var tracesCalls = false
     /// What is told of how the server is; called on the loop thread, so it must be quick.
     package var onNews: (@Sendable (ServerNews) -> Void)?
     /// How often the loop shows that it turns, in milliseconds; nil where nobody wants to know.

@@ -34,6 +34,26 @@ extension ServerCore {
       [("limit", notice.limit), ("value", "\(notice.value)")])
   }
 
+  /// A step of a call, see ``HostcallServer/Configuration/tracesCalls``.
+  func report(_ notice: CallNotice) {
+    var fields = [("call", "\(notice.correlationID)"), ("function", notice.function)]
+    switch notice.step {
+    case .accepted: report(.debug, "call accepted", fields + describe(notice.caller))
+    case .dispatched:
+      fields += describe(notice.caller)
+      fields += describe(notice.worker).map { ("worker-\($0.key)", $0.value) }
+      report(.debug, "call dispatched", fields)
+    case .ended(let status): report(.debug, "call ended", fields + [("status", "\(status)")] + describe(notice.caller))
+    }
+  }
+
+  /// Who a peer is; nothing where it has gone or is this process.
+  private func describe(_ peer: PeerID) -> [(key: String, value: String)] {
+    connections.find(peer).map { connection in
+      describe(connection.credentials) + (connection.unit.map { [("unit", $0)] } ?? [])
+    } ?? []
+  }
+
   func describe(_ credentials: PeerCredentials) -> [(key: String, value: String)] {
     [("uid", "\(credentials.userID)"), ("pid", "\(credentials.processID)")]
   }

@@ -33,7 +33,7 @@ actor ServerCore {
   @exclusivity(unchecked) var phase = Phase.idle
   @exclusivity(unchecked) private var actions = ActionBuffer()
   /// Connections by the place of their peer in the bridge.
-  @exclusivity(unchecked) private var connections = ConnectionTable()
+  @exclusivity(unchecked) var connections = ConnectionTable()
   @exclusivity(unchecked) private var dirty: [PeerID] = []
   /// Frames for peers in this process, which are handled when the bridge's actions are carried out.
   @exclusivity(unchecked) private var localFrames: [LocalFrame] = []
@@ -85,6 +85,7 @@ actor ServerCore {
       limits: configuration.limits, limitsByUser: configuration.limitsByUser, policy: configuration.policy,
       identity: DaemonIdentity(server: "hostcalld/\(HostcallVersion.current)", instance: instance),
       secret: generator.next(), now: now)
+    bridge.tracesCalls = configuration.tracesCalls
     let identity = PeerIdentity(userID: getuid(), groupID: getgid(), processID: getpid())
     do throws(ConnectionRefusal) {
       builtInPeer = try bridge.peerConnected(identity, isLocal: true, client: "built-in functions", now: now)
@@ -232,7 +233,8 @@ actor ServerCore {
     stream.onHangUpWhilePaused = { [unowned self] in assumeIsolated { $0.hungUp(peer) } }
     stream.acceptsDescriptors = true
     stream.startReading()
-    report(.debug, "peer connected", describe(credentials))
+    if configuration.tracesCalls { connection.unit = SystemUnit.name(ofProcess: credentials.processID) }
+    report(.debug, "peer connected", describe(credentials) + (connection.unit.map { [("unit", $0)] } ?? []))
   }
 
   private func refuse(_ stream: SocketStream, _ credentials: PeerCredentials, _ refusal: ConnectionRefusal) {
@@ -475,6 +477,7 @@ actor ServerCore {
 
   @inline(never)
   private func performTheRest() {
+    for notice in actions.callNotices { report(notice) }
     for notice in actions.limitsMet { report(notice) }
     closing += actions.closings
   }

@@ -23,8 +23,7 @@ struct Daemon {
     signal(SIGPIPE, SIG_IGN)
     signal(SIGHUP, SIG_IGN)
     let descriptors = Self.raiseDescriptorLimit()
-    let writer = try LineWriter(
-      STDERR_FILENO, queuedLines: settings.logQueuedLines, lossLine: JournalLogHandler.lossLine)
+    let writer = try JournalLogHandler.makeWriter(queuedLines: settings.logQueuedLines)
     self.writer = writer
     LoggingSystem.bootstrap { _ in JournalLogHandler(level: settings.logLevel, writer: writer) }
     let logger = Logger(label: "hostcalld")
@@ -42,6 +41,7 @@ struct Daemon {
     configuration.limitsByUser = settings.limitsByUser
     configuration.policy = settings.policy
     configuration.onEvent = { event in Self.log(event, to: logger) }
+    configuration.tracesCalls = settings.logLevel <= .debug
     do {
       let notification = try ServiceNotification(logger: logger)
       self.notification = notification

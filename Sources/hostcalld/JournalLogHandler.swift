@@ -4,25 +4,37 @@ import Logging
 
 /// Makes each event one line of standard error: message, then `key=value` in the order given. Never waits for a reader.
 ///
-/// Where standard error is not a terminal, each line begins with the priority prefix that journald reads: `<6>`.
+/// Where standard error is not a terminal, each line begins with the priority prefix that journald reads: `<6>`. Where it
+/// goes to the journal, each event becomes a record there instead, with fields, see ``JournalRecord``.
 struct JournalLogHandler: LogHandler {
   var logLevel: Logger.Level
   var metadata: Logger.Metadata = [:]
   private let writer: LineWriter
-  private let hasPrefix: Bool
 
   init(level: Logger.Level, writer: LineWriter) {
     logLevel = level
     self.writer = writer
-    hasPrefix = Self.standardErrorHasPrefix
   }
 
-  /// What the writer is to say when lines were lost.
-  static func lossLine(_ lines: UInt64) -> String {
-    (standardErrorHasPrefix ? prefix(.warning) : "") + "log lines lost lines=\(lines)"
+  /// A writer to where standard error goes.
+  ///
+  /// Errors: a limit on threads or memory is met.
+  static func makeWriter(queuedLines: Int) throws(LoopError) -> LineWriter {
+    if goesToJournal {
+      return try LineWriter(journal: JournalRecord.socketPath, queuedRecords: queuedLines) { records in
+        JournalRecord.encode(
+          priority: priority(.warning), line: "log lines lost lines=\(records)", event: "log lines lost",
+          fields: [("lines", "\(records)")])
+      }
+    }
+    return try LineWriter(STDERR_FILENO, queuedLines: queuedLines) { lines in
+      (standardErrorHasPrefix ? prefix(.warning) : "") + "log lines lost lines=\(lines)"
+    }
   }
 
   private static let standardErrorHasPrefix = isatty(STDERR_FILENO) == 0
+  private static let goesToJournal = JournalRecord.isJournal(
+    STDERR_FILENO, stream: getenv("JOURNAL_STREAM").map { String(cString: $0) })
 
   subscript(metadataKey key: String) -> Logger.Metadata.Value? {
     get { metadata[key] }
@@ -30,12 +42,16 @@ struct JournalLogHandler: LogHandler {
   }
 
   func log(event: LogEvent) {
-    var line = hasPrefix ? Self.prefix(event.level) : ""
-    line += Self.escape(event.message.description)
-    for (key, value) in Self.ordered(event.metadata ?? [:]) {
-      line += " \(key)=\(Self.quote(value))"
+    let fields = Self.ordered(event.metadata ?? [:])
+    var line = Self.escape(event.message.description)
+    for (key, value) in fields { line += " \(key)=\(Self.quote(value))" }
+    if Self.goesToJournal {
+      writer.append(
+        record: JournalRecord.encode(
+          priority: Self.priority(event.level), line: line, event: event.message.description, fields: fields))
+    } else {
+      writer.append((Self.standardErrorHasPrefix ? Self.prefix(event.level) : "") + line)
     }
-    writer.append(line)
   }
 
   // MARK: Order
@@ -58,15 +74,19 @@ struct JournalLogHandler: LogHandler {
   // MARK: Text
 
   /// The syslog priority of a level.
-  private static func prefix(_ level: Logger.Level) -> String {
+  private static func priority(_ level: Logger.Level) -> Int {
     switch level {
-    case .trace, .debug: "<7>"
-    case .info: "<6>"
-    case .notice: "<5>"
-    case .warning: "<4>"
-    case .error: "<3>"
-    case .critical: "<2>"
+    case .trace, .debug: 7
+    case .info: 6
+    case .notice: 5
+    case .warning: 4
+    case .error: 3
+    case .critical: 2
     }
+  }
+
+  private static func prefix(_ level: Logger.Level) -> String {
+    "<\(priority(level))>"
   }
 
   /// In quotes where it would not read as one word.

@@ -15,6 +15,8 @@ final class BridgeHarness {
   var sent: [SentFrame] = []
   /// Limits that were met, and connections that were refused, so far.
   private(set) var notices: [LimitNotice] = []
+  /// Steps of calls that the bridge has told of.
+  private(set) var callNotices: [CallNotice] = []
   private(set) var refusals: [ConnectionRefusal] = []
   /// Bodies of 32 bytes or more are large here, and lie in several pieces.
   let segments = CountingSegments(segmentByteCount: 48, smallestLargeBodyBytes: 32)
@@ -167,6 +169,7 @@ final class BridgeHarness {
     }
     for peer in actions.closings { peers[peer]?.isClosed = true }
     notices += actions.limitsMet
+    callNotices += actions.callNotices
     actions.removeAll()
   }
 }
