@@ -193,30 +193,44 @@ struct CallTable: ~Copyable {
 
   // MARK: Lists
 
+  /// Where a call has one of its two links.
+  private typealias Link = (Call) -> UnsafeMutablePointer<CallLink>
+
   @inline(__always)
-  static func appendToCaller(_ call: Call, _ list: inout CallList) {
+  private static func append(_ call: Call, to list: inout CallList, _ link: Link) {
     let last = list.last
-    call.pointee.callerLink = CallLink(previous: last, next: nil)
-    if let last { last.pointee.callerLink.next = call } else { list.first = call }
+    link(call).pointee = CallLink(previous: last, next: nil)
+    if let last { link(last).pointee.next = call } else { list.first = call }
     list.last = call
     list.count &+= 1
   }
 
   @inline(__always)
-  static func removeFromCaller(_ call: Call, _ list: inout CallList) {
-    let link = call.pointee.callerLink
-    if let previous = link.previous { previous.pointee.callerLink.next = link.next } else { list.first = link.next }
-    if let next = link.next { next.pointee.callerLink.previous = link.previous } else { list.last = link.previous }
+  private static func remove(_ call: Call, from list: inout CallList, _ link: Link) {
+    let (previous, next) = (link(call).pointee.previous, link(call).pointee.next)
+    if let previous { link(previous).pointee.next = next } else { list.first = next }
+    if let next { link(next).pointee.previous = previous } else { list.last = previous }
     list.count &-= 1
   }
 
   @inline(__always)
+  static func appendToCaller(_ call: Call, _ list: inout CallList) {
+    append(call, to: &list) { $0.pointer(to: \.callerLink).unsafelyUnwrapped }
+  }
+
+  @inline(__always)
+  static func removeFromCaller(_ call: Call, _ list: inout CallList) {
+    remove(call, from: &list) { $0.pointer(to: \.callerLink).unsafelyUnwrapped }
+  }
+
+  @inline(__always)
   static func appendPlace(_ call: Call, to list: inout CallList) {
-    let last = list.last
-    call.pointee.placeLink = CallLink(previous: last, next: nil)
-    if let last { last.pointee.placeLink.next = call } else { list.first = call }
-    list.last = call
-    list.count &+= 1
+    append(call, to: &list) { $0.pointer(to: \.placeLink).unsafelyUnwrapped }
+  }
+
+  @inline(__always)
+  static func removePlace(_ call: Call, from list: inout CallList) {
+    remove(call, from: &list) { $0.pointer(to: \.placeLink).unsafelyUnwrapped }
   }
 
   /// Into a queue, behind those that arrived before it.
@@ -228,13 +242,5 @@ struct CallTable: ~Copyable {
     if let behind { behind.pointee.placeLink.next = call } else { list.first = call }
     if let next { next.pointee.placeLink.previous = call } else { list.last = call }
     list.count &+= 1
-  }
-
-  @inline(__always)
-  static func removePlace(_ call: Call, from list: inout CallList) {
-    let link = call.pointee.placeLink
-    if let previous = link.previous { previous.pointee.placeLink.next = link.next } else { list.first = link.next }
-    if let next = link.next { next.pointee.placeLink.previous = link.previous } else { list.last = link.previous }
-    list.count &-= 1
   }
 }

@@ -11,13 +11,18 @@ import Testing
     harness.callNotices.filter { $0.correlationID == call }.map(\.step)
   }
 
-  @Test func aCallThatIsCompleted() throws {
-    harness.bridge.tracesCalls = true
+  /// A call that a worker runs.
+  private func runningCall() throws -> (worker: HarnessPeer, caller: HarnessPeer, invoke: ReceivedFrame) {
     let worker = harness.connect()
     let caller = harness.connect()
     try worker.register("a")
     caller.call("a", request: 1)
-    let invoke = try worker.next(.invoke)
+    return (worker, caller, try worker.next(.invoke))
+  }
+
+  @Test func aCallThatIsCompleted() throws {
+    harness.bridge.tracesCalls = true
+    let (worker, caller, invoke) = try runningCall()
     worker.complete(invoke.id, .failed)
     try caller.expectResult(.failed, request: 1)
     #expect(steps(of: invoke.id) == [.accepted, .dispatched, .ended(.failed)])
@@ -36,22 +41,15 @@ import Testing
 
   @Test func aCallThatLosesItsWorker() throws {
     harness.bridge.tracesCalls = true
-    let worker = harness.connect()
-    let caller = harness.connect()
-    try worker.register("a")
-    caller.call("a", request: 1)
-    let invoke = try worker.next(.invoke)
+    let (worker, caller, invoke) = try runningCall()
     worker.gone()
     try caller.expectResult(.workerLost, request: 1)
     #expect(steps(of: invoke.id) == [.accepted, .dispatched, .ended(.workerLost)])
   }
 
   @Test func nothingIsToldWhereNobodyWantsToKnow() throws {
-    let worker = harness.connect()
-    let caller = harness.connect()
-    try worker.register("a")
-    caller.call("a", request: 1)
-    worker.complete(try worker.next(.invoke).id, .ok)
+    let (worker, caller, invoke) = try runningCall()
+    worker.complete(invoke.id, .ok)
     try caller.expectResult(.ok, request: 1)
     #expect(harness.callNotices.isEmpty)
   }
