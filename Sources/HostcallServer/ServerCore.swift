@@ -31,35 +31,35 @@ actor ServerCore {
   // to the loop thread, and while one of these is changed nothing of this actor is entered again.
   @exclusivity(unchecked) var bridge: Bridge
   @exclusivity(unchecked) var phase = Phase.idle
-  @exclusivity(unchecked) private var actions = ActionBuffer()
+  @exclusivity(unchecked) var actions = ActionBuffer()
   /// Connections by the place of their peer in the bridge.
   @exclusivity(unchecked) var connections = ConnectionTable()
-  @exclusivity(unchecked) private var dirty: [PeerID] = []
+  @exclusivity(unchecked) var dirty: [PeerID] = []
   /// Frames for peers in this process, which are handled when the bridge's actions are carried out.
-  @exclusivity(unchecked) private var localFrames: [LocalFrame] = []
-  @exclusivity(unchecked) private var closing: [PeerID] = []
-  private var descriptorAccounts = DescriptorAccounts()
+  @exclusivity(unchecked) var localFrames: [LocalFrame] = []
+  @exclusivity(unchecked) var closing: [PeerID] = []
+  var descriptorAccounts = DescriptorAccounts()
   /// What has been read is taken apart before the next read, so one buffer serves all connections.
-  private let readBuffer = ReadBuffer()
-  @exclusivity(unchecked) private var modest = TurnShare.Modest()
+  let readBuffer = ReadBuffer()
+  @exclusivity(unchecked) var modest = TurnShare.Modest()
   /// Whether in this turn somebody had more to say than its share, or somebody connected, who is seldom alone.
-  @exclusivity(unchecked) private var mayKeepOthersWaiting = false
-  private var place: SocketPlace?
-  private var listeners: [SocketListener] = []
-  private var wakeTimer: LoopTimer?
-  private var lingerTimer: LoopTimer?
-  private var turnHook: LoopTurnHook?
+  @exclusivity(unchecked) var mayKeepOthersWaiting = false
+  var place: SocketPlace?
+  var listeners: [SocketListener] = []
+  var wakeTimer: LoopTimer?
+  var lingerTimer: LoopTimer?
+  var turnHook: LoopTurnHook?
   /// Whom so much waits for that it is to leave before all that was read is taken.
-  @exclusivity(unchecked) private var overdue = PeerID.nobody
-  private var shrinkTimer: LoopTimer?
-  @exclusivity(unchecked) private var shrinkingIsDue = false
+  @exclusivity(unchecked) var overdue = PeerID.nobody
+  var shrinkTimer: LoopTimer?
+  @exclusivity(unchecked) var shrinkingIsDue = false
   /// Whether some of a large frame has come since memory was given back.
-  @exclusivity(unchecked) private var usesSegments = false
+  @exclusivity(unchecked) var usesSegments = false
   /// Peers, and names that they had, that have gone since memory was given back.
-  @exclusivity(unchecked) private var goneSinceShrinking = 0
+  @exclusivity(unchecked) var goneSinceShrinking = 0
   /// What ``freedBytes`` was then.
-  @exclusivity(unchecked) private var freedBytesAtShrinking = 0
-  @exclusivity(unchecked) private var armedMilliseconds: UInt64?
+  @exclusivity(unchecked) var freedBytesAtShrinking = 0
+  @exclusivity(unchecked) var armedMilliseconds: UInt64?
   var logLimiter: LogLimiter
   var logTimer: LoopTimer?
   var logTimerIsArmed = false
@@ -69,9 +69,9 @@ actor ServerCore {
   var toldLoad: ServerLoad?
   var idleTimer: LoopTimer?
   var idleTimerIsArmed = false
-  private var endWaiters: [CheckedContinuation<Void, Never>] = []
-  private var builtInPeer = PeerID.nobody
-  private var builtIns: [UInt32: BuiltInFunction] = [:]
+  var endWaiters: [CheckedContinuation<Void, Never>] = []
+  var builtInPeer = PeerID.nobody
+  var builtIns: [UInt32: BuiltInFunction] = [:]
   var host: LocalHost
 
   init(_ configuration: HostcallServer.Configuration, loop: EventLoop) {
@@ -106,9 +106,9 @@ actor ServerCore {
     unsafeBitCast(body, to: Entry.self)
   }
 
-  private let onReadable = entry { $0.readable($1) }
-  private let onWritable = entry { $0.writable($1) }
-  private let onTurn = entry { core, _ in core.endTurn() }
+  let onReadable = entry { $0.readable($1) }
+  let onWritable = entry { $0.writable($1) }
+  let onTurn = entry { core, _ in core.endTurn() }
 
   /// Runs `body` inside, after everything that was handed in before. Any thread.
   nonisolated func enter(_ body: @escaping @Sendable (isolated ServerCore) -> Void) {
@@ -249,102 +249,6 @@ actor ServerCore {
       about: refusal.notice?.limit, limit + [("reason", refusal.reason)])
   }
 
-  private func readable(_ peer: PeerID) {
-    guard let connection = connections.find(peer) else { return }
-    let now = loop.nowNanoseconds()
-    let most = connection.share.bytes(for: peer, beside: modest, now: now)
-    var direct = 0
-    let outcome =
-      connection.readsLarge
-      ? readLarge(most, from: connection, direct: &direct)
-      : connection.stream.read(into: UnsafeMutableRawBufferPointer(rebasing: readBuffer.bytes[..<most]))
-    switch outcome {
-    case .bytes(let count):
-      take(UnsafeRawBufferPointer(rebasing: readBuffer.bytes[..<(count - direct)]), from: connection, now: now)
-      connection.share.took(count, of: peer, from: now, to: loop.nowNanoseconds(), &modest)
-      if count == most, most < TurnShare.mostBytes { mayKeepOthersWaiting = true }
-    case .wouldBlock: break
-    case .endOfStream: lose(connection)
-    case .failed(let code):
-      connection.reason = LoopError.text(ofCode: code)
-      lose(connection)
-    }
-    settle()
-  }
-
-  /// Reads what is missing of a large frame straight to where it stays, `direct` bytes, and what follows it into the buffer
-  /// that all share; up to `most` bytes in all.
-  private func readLarge(_ most: Int, from connection: Connection, direct: inout Int) -> ReadOutcome {
-    var room = connection.decoder.pointee.room(upTo: most)
-    let directRoom = room.reduce(0) { $0 + $1.count }
-    let tail = most - directRoom
-    if tail > 0 { room.append(UnsafeMutableRawBufferPointer(rebasing: readBuffer.bytes[..<tail])) }
-    let outcome = connection.stream.read(into: room)
-    if case .bytes(let count) = outcome { direct = min(count, directRoom) }
-    connection.decoder.pointee.didRead(direct)
-    return outcome
-  }
-
-  /// Takes frames out of bytes that have come, one after another, and lets the bridge and the loop act on each.
-  private func take(_ bytes: UnsafeRawBufferPointer, from connection: Connection, now: UInt64) {
-    var descriptors = ArrivedDescriptors(
-      begun: connection.begunDescriptors,
-      fresh: connection.stream.takeReceivedDescriptors().map { charge($0, of: connection) })
-    let peer = connection.peer
-    bridge.peerIsHeard(peer, now: now)
-    let decoder = connection.decoder
-    decoder.pointee.begin(bytes)
-    do throws(ProtocolViolation) {
-      let hasDescriptors = !descriptors.isEmpty
-      while !connection.isClosed, try decoder.pointee.advance() {
-        if hasDescriptors || decoder.pointee.frame.isLarge {
-          take(decoder.pointee.frame, &descriptors, from: peer, now: now)
-        } else {
-          bridge.received(decoder.pointee.frame, from: peer, now: now, into: &actions)
-          perform(incoming: decoder.pointee.frame.body)
-          if overdue != .nobody { flushOverdue() }
-        }
-      }
-      connection.begunDescriptors = try descriptors.rest(isBetweenFrames: decoder.pointee.isBetweenFrames)
-    } catch {
-      bridge.peerBrokeProtocol(connection.peer, error, into: &actions)
-      perform()
-    }
-    decoder.pointee.end()
-    if decoder.pointee.keptBytes != connection.keptBytes, !connection.isClosed {
-      connection.readsLarge = decoder.pointee.missingLargeBytes > 0
-      if connection.readsLarge { usesSegments = true }
-      connection.keptBytes = decoder.pointee.keptBytes
-      bridge.peerKeeps(connection.peer, inputBytes: decoder.pointee.keptBytes, into: &actions)
-    }
-  }
-
-  /// Takes a frame that may have descriptors with it, or whose body has memory of its own.
-  @inline(never)
-  private func take(_ frame: DecodedFrame, _ descriptors: inout ArrivedDescriptors, from peer: PeerID, now: UInt64) {
-    bridge.received(
-      frame, descriptors: descriptors.take(for: frame.header), from: peer, now: now, into: &actions)
-    if frame.isLarge { usesSegments = true }
-    perform(incoming: frame.body, large: frame.large)
-  }
-
-  /// Sends to a peer what has come together for it while more is taken.
-  @inline(never)
-  private func flushOverdue() {
-    let peer = overdue
-    overdue = .nobody
-    dirty.removeAll { $0 == peer }
-    connections.markClean(peer)
-    if let connection = connections.find(peer) { flush(connection) }
-    perform()
-  }
-
-  private func charge(_ received: PassedDescriptors, of connection: Connection) -> ChargedDescriptors {
-    ChargedDescriptors(
-      received, to: descriptorAccounts.account(of: connection.credentials.userID),
-      limit: bridge.limits(of: connection.peer).descriptorsPerUser)
-  }
-
   private func writable(_ peer: PeerID) {
     guard let connection = connections.find(peer) else { return }
     flush(connection)
@@ -355,85 +259,6 @@ actor ServerCore {
     guard let connection = connections.find(peer) else { return }
     connection.isPaused = false
     connection.stream.startReading()
-  }
-
-  // MARK: Output
-
-  /// Everything that this turn has brought goes out, one write a peer, and the timer is set for what comes next.
-  private func endTurn() {
-    while let peer = dirty.popLast() {
-      connections.markClean(peer)
-      if let connection = connections.find(peer) { flush(connection) }
-      if dirty.isEmpty { settle() }
-    }
-    letModestPeersRun()
-    armTimer()
-    shrinkAfterBurst()
-    noteLoad()
-    noteIdling()
-    if phase == .leaving, bridge.isDrained { linger() }
-    if phase == .lingering, !connections.all.contains(where: { $0.stream.output.queuedBytes > 0 }) { end() }
-  }
-
-  /// Lets whoever was woken run before this thread goes on with what one peer has a lot of: they may wait for the very
-  /// processor that it runs on, for as long as the scheduler lets it go on, which can be milliseconds.
-  private func letModestPeersRun() {
-    guard mayKeepOthersWaiting else { return }
-    mayKeepOthersWaiting = false
-    sched_yield()
-  }
-
-  private func flush(_ connection: Connection) {
-    if case .failed(let code) = connection.stream.flush() {
-      connection.reason = LoopError.text(ofCode: code)
-      return lose(connection)
-    }
-    let waiting = connection.stream.output.queuedBytes
-    bridge.peerHasTaken(
-      connection.peer, sentBytes: connection.stream.output.sentBytes, now: loop.nowNanoseconds(), into: &actions)
-    if waiting > connection.outputBytesBeforeClose {
-      bridge.peerIsStuck(connection.peer, into: &actions)
-    } else if waiting > connection.outputBytesBeforePause {
-      connection.isBacklogged = true
-      bridge.peerIsBacklogged(connection.peer)
-      // A worker is heard nevertheless: it may have to get rid of a completion before it reads on.
-      if !connection.isPaused, !bridge.isWorking(connection.peer) {
-        connection.isPaused = true
-        connection.stream.pauseReading()
-      }
-    } else if waiting <= connection.outputBytesBeforePause / 2, connection.isBacklogged {
-      connection.isBacklogged = false
-      if connection.isPaused {
-        connection.isPaused = false
-        connection.stream.startReading()
-      }
-      bridge.peerCanTakeMore(connection.peer, now: loop.nowNanoseconds(), into: &actions)
-    }
-  }
-
-  /// The connection has ended: the bridge hears of it, with what had not left.
-  private func lose(_ connection: Connection) {
-    guard !connection.isClosed else { return }
-    connection.isClosed = true
-    connections.remove(connection.peer)
-    let stream = connection.stream
-    let names = bridge.nameCount(of: connection.peer)
-    bridge.peerIsGone(
-      connection.peer, sentBytes: stream.output.sentBytes, now: loop.nowNanoseconds(), into: &actions
-    ) { end, byteCount in
-      let descriptors = stream.output.descriptors(ofFrameEndingAt: end).map { ChargedDescriptors($0) }
-      if let large = stream.output.owner(ofFrameEndingAt: end) as? LargeBody {
-        return UnsentFrame(endOf: large, descriptors: descriptors)
-      }
-      return stream.output.withFrame(endingAt: end, byteCount: byteCount) {
-        UnsentFrame(bytes: $0, descriptors: descriptors)
-      }
-    }
-    perform()
-    stream.close()
-    goneSinceShrinking += 1 + names
-    for listener in listeners { listener.resume() }
-    report(.debug, "peer disconnected", describe(connection.credentials) + [("reason", connection.reason)])
   }
 
   // MARK: Actions
@@ -457,7 +282,7 @@ actor ServerCore {
 
   /// Carries out what the bridge has asked for. `incoming` is the body of the frame that was handed in, or the head of it
   /// where it is `large`.
-  private func perform(
+  func perform(
     incoming: UnsafeRawBufferPointer = UnsafeRawBufferPointer(start: nil, count: 0), large: LargeBody? = nil
   ) {
     if actions.isEmpty { return }
@@ -559,49 +384,9 @@ actor ServerCore {
       ])
   }
 
-  // MARK: Memory
-
-  /// Peers and names that have to go before it is worth the while to look for memory that can be given back.
-  private static let goneBeforeShrinking = 256
-  /// Bytes of frames and calls that have to be freed before it is.
-  private static let freedBytesBeforeShrinking = 4 << 20
-  private static let millisecondsBeforeShrinking: UInt64 = 500
-
-  /// Bytes of frames that waited for peers, and of calls, that have been freed, ever.
-  private var freedBytes: Int { loop.chunkPool.freedBytes &+ bridge.freedBytes }
-
-  /// Looks for memory that can be given back where a burst is over, a little later: who goes is seldom alone.
-  private func shrinkAfterBurst() {
-    guard
-      !shrinkingIsDue,
-      usesSegments || goneSinceShrinking >= Self.goneBeforeShrinking
-        || freedBytes &- freedBytesAtShrinking >= Self.freedBytesBeforeShrinking
-    else { return }
-    scheduleShrinking()
-  }
-
-  private func scheduleShrinking() {
-    shrinkingIsDue = true
-    shrinkTimer = shrinkTimer ?? LoopTimer(loop) { [unowned self] in assumeIsolated { $0.shrink() } }
-    shrinkTimer?.schedule(afterMilliseconds: Self.millisecondsBeforeShrinking)
-  }
-
-  private func shrink() {
-    shrinkingIsDue = false
-    goneSinceShrinking = 0
-    freedBytesAtShrinking = freedBytes
-    bridge.shrink()
-    connections.shrink()
-    loop.chunkPool.dropSpare()
-    usesSegments = false
-    // What the burst has used until now goes when it has lain idle for as long again.
-    if loop.segmentPool.dropUnneeded() > 0 { scheduleShrinking() }
-    FreedMemory.giveBack()
-  }
-
   // MARK: Time
 
-  private func armTimer() {
+  func armTimer() {
     guard let wake = bridge.nextWakeMilliseconds() else { return }
     if let armedMilliseconds, armedMilliseconds <= wake { return }
     armedMilliseconds = wake
@@ -637,14 +422,14 @@ actor ServerCore {
     settle()
   }
 
-  private func linger() {
+  func linger() {
     phase = .lingering
     let timer = LoopTimer(loop) { [unowned self] in assumeIsolated { $0.end() } }
     timer.schedule(afterMilliseconds: UInt64(configuration.limits.lingerMilliseconds))
     lingerTimer = timer
   }
 
-  private func end() {
+  func end() {
     guard phase == .lingering else { return }
     for connection in connections.all {
       connection.reason = "the daemon stopped"
