@@ -14,8 +14,8 @@ import Testing
     kill(daemon.processID, SIGHUP)
     try eventually("the configuration is read again") { daemon.standardError().contains("configuration reloaded") }
     let names = Self.threadNames(of: daemon.processID)
-    // A sanitizer may have one of its own.
-    #expect(names.isSuperset(of: ["hostcalld", "hostcall", "log"]), "\(names)")
+    // A sanitizer may have one of its own, and valgrind gives the first one its name.
+    #expect(names.isSuperset(of: ["hostcall", "log"]), "\(names)")
     #expect(!names.contains { $0.contains("qos") }, "\(names)")
     #expect(daemon.stop() == 0)
   }
