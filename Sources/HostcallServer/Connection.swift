@@ -14,12 +14,12 @@ final class Connection {
   let credentials: PeerCredentials
   /// The unit of the service manager that the peer belongs to, for the log, where that is known.
   var unit: String?
-  // What each frame passes through is not checked for overlapping accesses, see ``ServerCore``.
   /// At an address of its own, for as long as this object is there.
   let decoder = UnsafeMutablePointer<FrameDecoder>.allocate(capacity: 1)
   /// Whether the bridge was told that too much waits to be read by the peer.
   var isBacklogged = false
   var isPaused = false
+  // What each frame or turn passes through is not checked for overlapping accesses, see ``ServerCore``.
   @exclusivity(unchecked) var share = TurnShare()
   @exclusivity(unchecked) var isClosed = false
   /// Bytes of a frame that has not come whole, as the bridge knows it.

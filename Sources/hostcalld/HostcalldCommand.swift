@@ -12,8 +12,9 @@ struct HostcalldCommand: AsyncParsableCommand {
     commandName: "hostcalld",
     abstract: "Passes calls between processes: callers call functions by name, workers answer them.",
     discussion: """
-      Without --socket it listens on $HOSTCALL_SOCKET, else on hostcall.sock in $RUNTIME_DIRECTORY, in \
-      $XDG_RUNTIME_DIR or, for root, in /run/hostcall. It stays in the foreground and logs to standard error. SIGTERM \
+      It listens on the sockets that a service manager hands over. Where there are none, and without --socket, it \
+      listens on $HOSTCALL_SOCKET, else on hostcall.sock in $RUNTIME_DIRECTORY, in $XDG_RUNTIME_DIR or, for root, in \
+      /run/hostcall. It stays in the foreground and logs to standard error. SIGTERM \
       and SIGINT let running calls end, a second one does not wait. SIGHUP reads the rules of the configuration again.
 
       Example: hostcalld --socket /tmp/hostcall.sock --log-level debug
