@@ -3,12 +3,21 @@ import HostcallWire
 /// A registration that policy forbids: it takes no calls. It takes them again when policy allows it again.
 struct SleepingRegistration: BitwiseCopyable {
   /// The name, which is kept.
-  let function: Slot
-  let concurrency: UInt32
-  let timeoutMilliseconds: UInt32
-  let isIdempotent: Bool
-  let wantsCaller: Bool
-  let isExclusive: Bool
+  var function: Slot = .none
+  var concurrency: UInt32 = 0
+  var timeoutMilliseconds: UInt32 = 0
+  var isIdempotent = false
+  var wantsCaller = false
+  var isExclusive = false
+
+  mutating func code(_ coder: inout StateCoder, functions: Int) throws(StateError) {
+    try coder.code(&function, below: functions)
+    try coder.code(&concurrency)
+    try coder.code(&timeoutMilliseconds)
+    try coder.code(&isIdempotent)
+    try coder.code(&wantsCaller)
+    try coder.code(&isExclusive)
+  }
 }
 
 /// What another policy has changed for those who are connected.

@@ -40,8 +40,8 @@ package struct Bridge: ~Copyable {
   }
 
   package let limits: Limits
-  let identity: DaemonIdentity
-  let startedNanoseconds: UInt64
+  var identity: DaemonIdentity
+  var startedNanoseconds: UInt64
   var phase = Phase.running
   var peers = PeerTable()
   var users: UserTable

@@ -93,6 +93,34 @@ struct CallRecord: BitwiseCopyable {
     queue = .none
   }
 
+  /// All but its body, its stream and its lists; of a call that has ended what a late COMPLETE is told by.
+  mutating func code(_ coder: inout StateCoder, functions: Int) throws(StateError) {
+    try coder.code(&state)
+    try coder.code(&turn)
+    try worker.code(&coder)
+    try coder.code(&wasCompleted)
+    guard state != .free else { return }
+    try coder.code(&flags)
+    try coder.code(&encoding)
+    try coder.code(&wantsItems)
+    try coder.code(&attempts)
+    try coder.code(&metadataBytes)
+    try coder.code(&bodyBytes)
+    try caller.code(&coder)
+    try coder.code(&user)
+    try coder.code(&request)
+    try coder.code(&registration)
+    try coder.code(&called, below: functions)
+    try coder.code(&queue, below: functions)
+    try coder.code(&arrival)
+    try coder.code(&timeoutMilliseconds)
+    try coder.code(&deadlineMilliseconds)
+    try coder.code(&acceptedNanoseconds)
+    try coder.code(&dispatchedNanoseconds)
+    try coder.code(&invokeEnd)
+    try coder.code(&invokeBytes)
+  }
+
   /// The correlation id of the call that is or was last in the place.
   var id: CorrelationID { CorrelationID(slot: slot, turn: turn) }
 }
@@ -162,6 +190,52 @@ struct CallTable: ~Copyable {
     dropBody(call)
     call.pointee.state = .free
     if call.pointee.turn < CorrelationID.largestTurn { Self.appendPlace(call, to: &free) }
+  }
+
+  // MARK: Handing over
+
+  /// Writes or reads all places, those of ended calls among them; not bodies, and of the lists only that of free places.
+  mutating func code(_ coder: inout StateCoder, functions: Int) throws(StateError) {
+    try coder.code(&nextArrival)
+    let count = try coder.count(records.count)
+    guard count <= CorrelationID.slots else { throw StateError("there are \(count) calls") }
+    for place in 0..<count {
+      if coder.isReading {
+        records.append(CallRecord(slot: Slot(place)))
+        bodies.append(nil)
+      }
+      try self[Slot(place)].pointee.code(&coder, functions: functions)
+    }
+    var free = free
+    try code(&free, \.placeLink, &coder)
+    self.free = free
+  }
+
+  /// The calls of a list, in order.
+  mutating func code(
+    _ list: inout CallList, _ link: WritableKeyPath<CallRecord, CallLink>, _ coder: inout StateCoder
+  ) throws(StateError) {
+    var slots: [Slot] = []
+    var next = list.first
+    while let call = next {
+      slots.append(call.pointee.slot)
+      next = call.pointee[keyPath: link].next
+    }
+    try coder.code(&slots, of: 0) { (coder, slot) throws(StateError) in
+      try coder.code(&slot, below: records.count)
+      guard slot != .none else { throw StateError("a call is missing") }
+      if coder.isReading { Self.append(self[slot], to: &list) { $0.pointer(to: link).unsafelyUnwrapped } }
+    }
+  }
+
+  /// What is kept of a call, if anything is.
+  mutating func codeBody(of call: Call, _ coder: inout StateCoder) throws(StateError) {
+    var isKept = call.pointee.hasBody
+    try coder.code(&isKept)
+    guard isKept else { return }
+    var body = self.body(call)
+    try StoredBody.code(&body, &coder)
+    if coder.isReading, let body { keepBody(body, for: call) }
   }
 
   // MARK: Bodies

@@ -60,6 +60,17 @@ struct DeadlineWheel: ~Copyable {
     if node.pointee.place != Node.nowhere { unlink(node) }
   }
 
+  /// Up to when everything was taken out, for a wheel that takes this one's place.
+  mutating func codeTime(_ coder: inout StateCoder) throws(StateError) {
+    try coder.code(&elapsed)
+  }
+
+  /// The deadline of `slot`, nil where it has none.
+  func deadlineMilliseconds(of slot: Slot) -> UInt64? {
+    guard Int(slot) < nodes.count, nodes[slot].place != Node.nowhere else { return nil }
+    return nodes[slot].deadline
+  }
+
   /// Milliseconds at which ``advance(to:_:)`` has something to do, nil where there is no deadline. It may lie before
   /// the first deadline, never behind it.
   var nextMilliseconds: UInt64? {

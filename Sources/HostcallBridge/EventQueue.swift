@@ -9,6 +9,21 @@ struct WaitingEvent {
   let metadataBytes: UInt16
   /// Name, metadata and payload; shared by all who wait for it.
   let body: StoredBody
+
+  mutating func code(_ coder: inout StateCoder) throws(StateError) {
+    var (place, encoding, nameBytes, metadataBytes) = (place, encoding, nameBytes, metadataBytes)
+    try coder.code(&place)
+    try coder.code(&encoding)
+    try coder.code(&nameBytes)
+    try coder.code(&metadataBytes)
+    var body: StoredBody? = body
+    try StoredBody.code(&body, &coder)
+    guard let body, Int(nameBytes) + Int(metadataBytes) <= body.byteCount else {
+      throw StateError("an event is shorter than its name and metadata")
+    }
+    self = WaitingEvent(
+      place: place, encoding: encoding, nameBytes: nameBytes, metadataBytes: metadataBytes, body: body)
+  }
 }
 
 /// Events of one subscriber that does not read as fast as they come: the oldest make way for new ones.
@@ -52,6 +67,19 @@ struct EventQueue {
   mutating func takeDropped() -> UInt32 {
     defer { dropped = 0 }
     return dropped
+  }
+
+  mutating func code(_ coder: inout StateCoder) throws(StateError) {
+    try coder.code(&lastPlace)
+    try coder.code(&dropped)
+    var left = coder.isReading ? [] : Array(waiting[start...])
+    let blank = WaitingEvent(
+      place: 0, encoding: .raw, nameBytes: 0, metadataBytes: 0,
+      body: StoredBody(copying: UnsafeRawBufferPointer(start: nil, count: 0)))
+    try coder.code(&left, of: blank) { (coder, event) throws(StateError) in try event.code(&coder) }
+    guard coder.isReading else { return }
+    (waiting, start) = (left, 0)
+    bytes = left.reduce(0) { $0 + $1.body.byteCount }
   }
 
   private mutating func removeFirst() -> WaitingEvent {

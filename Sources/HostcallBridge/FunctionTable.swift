@@ -28,6 +28,21 @@ struct FunctionRecord {
   var calls: UInt64 = 0
   var failures: UInt64 = 0
   var latency = LatencyHistogram()
+
+  /// All but the queue, and what follows from the name.
+  mutating func code(_ coder: inout StateCoder) throws(StateError) {
+    try coder.code(&name)
+    try coder.code(&registrations, of: 0) { (coder, slot) throws(StateError) in try coder.code(&slot) }
+    try coder.code(&isExclusive)
+    try coder.code(&sleeping)
+    try coder.code(&nextTurn)
+    try coder.code(&subscribers, of: 0) { (coder, slot) throws(StateError) in try coder.code(&slot) }
+    try coder.code(&references)
+    try coder.code(&running)
+    try coder.code(&calls)
+    try coder.code(&failures)
+    try latency.code(&coder)
+  }
 }
 
 /// Names and patterns to their records, without a String on the way.
@@ -76,6 +91,51 @@ struct FunctionTable: ~Copyable {
     var slots: [Slot] = []
     for place in buckets.indices where buckets[place].slot != .none { slots.append(buckets[place].slot) }
     return slots
+  }
+
+  // MARK: Handing over
+
+  /// Writes or reads all records but those that only registrations keep which are left out, given with their functions.
+  /// Queues are not among it.
+  mutating func code(_ coder: inout StateCoder, leavingOut locals: [Slot: Slot]) throws(StateError) {
+    let localReferences = locals.values.reduce(into: [Slot: UInt32]()) { $0[$1, default: 0] += 1 }
+    let references = records.indices.map { records[$0].references }
+    let isReading = coder.isReading
+    try records.code(
+      &coder, free: &free, blank: FunctionRecord(),
+      isUsed: { references[Int($0)] > localReferences[$0] ?? 0 }
+    ) { (coder, record, slot) throws(StateError) in
+      if isReading { return try record.code(&coder) }
+      var written = record
+      written.references -= localReferences[slot] ?? 0
+      written.registrations.removeAll { locals[$0] != nil }
+      if written.registrations.isEmpty { written.nextTurn = 0 }
+      try written.code(&coder)
+    }
+    if isReading { try indexRecords() }
+  }
+
+  private mutating func indexRecords() throws(StateError) {
+    let unused = Set(free)
+    for place in records.indices where !unused.contains(Slot(place)) {
+      let slot = Slot(place)
+      let name = records[slot].name
+      records[slot].isPattern = name.last == UInt8(ascii: "*")
+      let (hash, bucket) = name.withUnsafeBytes { name in
+        let hash = Self.hash(name)
+        return (hash, self.bucket(of: name, hash: hash))
+      }
+      guard buckets[bucket].slot == .none, !name.isEmpty else { throw StateError("a name stands there twice") }
+      records[slot].hash = hash
+      buckets[bucket] = Bucket(slot: slot, hash: hash)
+      count += 1
+      if count * 2 > buckets.count { grow() }
+      let record = records[slot]
+      if !record.subscribers.isEmpty { subscribed += 1 }
+      if record.isPattern, !record.subscribers.isEmpty { subscribedPatterns += 1 }
+      if record.isPattern, !record.registrations.isEmpty { servedPatterns += 1 }
+    }
+    epoch += 1
   }
 
   // MARK: Names

@@ -37,6 +37,16 @@ struct LatencyHistogram {
     maximumNanoseconds = max(maximumNanoseconds, nanoseconds)
   }
 
+  mutating func code(_ coder: inout StateCoder) throws(StateError) {
+    try coder.code(&total)
+    try coder.code(&sumNanoseconds)
+    try coder.code(&maximumNanoseconds)
+    guard total > 0 else { return }
+    let counts = counts ?? Counts()
+    self.counts = counts
+    for bucket in 0..<Self.bucketCount { try coder.code(&counts.start[bucket]) }
+  }
+
   var report: LatencyReport {
     LatencyReport(
       count: total, meanMicroseconds: total == 0 ? 0 : Double(sumNanoseconds) / Double(total) / 1_000,

@@ -73,6 +73,61 @@ struct PeerRecord {
   var sleeping: [UInt32: SleepingRegistration] = [:]
 }
 
+extension PeerRecord {
+  mutating func code(_ coder: inout StateCoder, functions: Int, users: Int) throws(StateError) {
+    try id.code(&coder)
+    try coder.code(&state)
+    try coder.code(&isBacklogged)
+    try coder.code(&session)
+    try coder.code(&user, below: users)
+    try coder.code(&heardNanoseconds)
+    try coder.code(&pingedNanoseconds)
+    try identity.code(&coder)
+    try coder.code(&client)
+    try coder.code(&connectedNanoseconds)
+    try coder.code(&outputPosition)
+    try coder.code(&sentBytes)
+    try coder.code(&chargedOutputBytes)
+    try coder.code(&inputBytes)
+    try coder.code(&queuedCalls)
+    try coder.code(&registrationsGiven)
+    try coder.code(&takesDescriptors)
+    try coder.code(&hasGreeted)
+    try coder.code(&hasCalled)
+    try codeNames(&coder, functions: functions)
+    try events.code(&coder)
+  }
+
+  /// What it has bound and subscribed to, and its registrations that sleep.
+  private mutating func codeNames(_ coder: inout StateCoder, functions: Int) throws(StateError) {
+    var names = bound.map(\.function)
+    try Self.code(&names, functions: functions, &coder)
+    var subscriptions = subscriptions.sorted()
+    try Self.code(&subscriptions, functions: functions, &coder)
+    var sleepingSubscriptions = sleepingSubscriptions.sorted()
+    try Self.code(&sleepingSubscriptions, functions: functions, &coder)
+    var sleeping = sleeping.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
+    try coder.code(&sleeping, of: (0, SleepingRegistration())) { (coder, entry) throws(StateError) in
+      try coder.code(&entry.0)
+      try entry.1.code(&coder, functions: functions)
+    }
+    guard coder.isReading else { return }
+    // Policy of an epoch that never was: it is asked again.
+    bound = names.map { BoundHandle(function: $0, policyEpoch: 0) }
+    handles = Dictionary(names.enumerated().map { ($1, UInt32($0 + 1)) }) { first, _ in first }
+    self.subscriptions = Set(subscriptions)
+    self.sleepingSubscriptions = Set(sleepingSubscriptions)
+    self.sleeping = Dictionary(sleeping) { first, _ in first }
+  }
+
+  private static func code(_ names: inout [Slot], functions: Int, _ coder: inout StateCoder) throws(StateError) {
+    try coder.code(&names, of: 0) { (coder, slot) throws(StateError) in
+      try coder.code(&slot, below: functions)
+      guard slot != .none else { throw StateError("a name is missing") }
+    }
+  }
+}
+
 /// A name that a peer has bound.
 struct BoundHandle: BitwiseCopyable {
   let function: Slot
@@ -130,6 +185,18 @@ struct PeerTable: ~Copyable {
     let slot = records.insert(PeerRecord(), reusing: &free)
     records[slot].id = PeerID(slot: slot, generation: lastGeneration)
     return slot
+  }
+
+  /// Writes or reads all peers but those of this process. The calls of each are not among it.
+  mutating func code(_ coder: inout StateCoder, functions: Int, users: Int) throws(StateError) {
+    try coder.code(&lastGeneration)
+    let isRemote = records.indices.map { records[$0].state != .gone && !records[$0].isLocal }
+    try records.code(&coder, free: &free, blank: PeerRecord(), isUsed: { isRemote[Int($0)] }) {
+      (coder, record, slot) throws(StateError) in
+      try record.code(&coder, functions: functions, users: users)
+      guard record.id.slot == slot, record.state != .gone else { throw StateError("a peer stands in another's place") }
+      if coder.isReading { count += 1 }
+    }
   }
 
   mutating func release(_ slot: Slot) {

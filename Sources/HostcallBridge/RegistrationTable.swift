@@ -16,6 +16,19 @@ struct RegistrationRecord: BitwiseCopyable {
   var wantsCaller = false
   /// Whether it takes calls; where not, it goes when its last place is free.
   var isActive = false
+
+  mutating func code(_ coder: inout StateCoder) throws(StateError) {
+    try coder.code(&slot)
+    try worker.code(&coder)
+    try coder.code(&function)
+    try coder.code(&handle)
+    try coder.code(&concurrency)
+    try coder.code(&places)
+    try coder.code(&timeoutMilliseconds)
+    try coder.code(&isIdempotent)
+    try coder.code(&wantsCaller)
+    try coder.code(&isActive)
+  }
 }
 
 /// All registrations, by place.
@@ -40,6 +53,15 @@ struct RegistrationTable: ~Copyable {
     let slot = records.insert(record, reusing: &free)
     records[slot].slot = slot
     return slot
+  }
+
+  /// Writes or reads all but those of the workers that are left out.
+  mutating func code(_ coder: inout StateCoder, leavingOut locals: Set<PeerID>) throws(StateError) {
+    let records = records.indices.map { self.records[$0].worker }
+    try self.records.code(
+      &coder, free: &free, blank: RegistrationRecord(),
+      isUsed: { records[Int($0)] != .nobody && !locals.contains(records[Int($0)]) }
+    ) { (coder, record, _) throws(StateError) in try record.code(&coder) }
   }
 
   mutating func release(_ slot: Slot) {

@@ -37,6 +37,12 @@ struct ItemFlow: BitwiseCopyable {
     nextPlace &+= 1
   }
 
+  mutating func code(_ coder: inout StateCoder) throws(StateError) {
+    try coder.code(&held)
+    try coder.code(&credit)
+    try coder.code(&nextPlace)
+  }
+
   /// The sender is lost before it has sent an item; what it could have sent another one may send.
   mutating func takeBack() {
     give(credit)
@@ -54,6 +60,13 @@ struct StreamRecord: BitwiseCopyable {
   var argumentsHaveEnded = false
   /// An item has been passed on, or credit of the worker: then the call cannot be sent to another one.
   var hasBegun = false
+
+  mutating func code(_ coder: inout StateCoder) throws(StateError) {
+    try results.code(&coder)
+    try arguments.code(&coder)
+    try coder.code(&argumentsHaveEnded)
+    try coder.code(&hasBegun)
+  }
 }
 
 /// The streams of calls that have any, by place.

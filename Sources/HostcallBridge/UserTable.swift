@@ -28,6 +28,19 @@ struct UserRecord {
       && storedBytes | inputBytes | outputBytes | queuedCalls == 0
   }
 
+  mutating func code(_ coder: inout StateCoder, limits: (UInt32) -> Limits) throws(StateError) {
+    var userID = userID
+    try coder.code(&userID)
+    if coder.isReading { self = UserRecord(userID: userID, limits: limits(userID)) }
+    for count in [
+      \.connections, \.callsInFlight, \.queuedCalls, \.runningCalls, \.registrations, \.subscriptions, \.boundHandles,
+      \.storedBytes, \.inputBytes, \.outputBytes,
+    ] as [WritableKeyPath<UserRecord, Int>] {
+      try coder.code(&self[keyPath: count])
+    }
+    try coder.code(&connectionsPaidUntil)
+  }
+
   /// Pays for a connection, if so many a second are allowed and not more than a second's worth came at once.
   mutating func payForConnection(now: UInt64) -> Bool {
     let second: UInt64 = 1_000_000_000
@@ -100,6 +113,27 @@ struct UserTable: ~Copyable {
       sum("users' bound handles", \.boundHandles), sum("users' stored bytes", \.storedBytes),
       sum("users' input", \.inputBytes), sum("users' output", \.outputBytes),
     ]
+  }
+
+  /// Writes or reads all users; of this process itself only what calls have left behind whose caller has gone.
+  mutating func code(_ coder: inout StateCoder) throws(StateError) {
+    let used = Set(slots.values)
+    let blank = UserRecord(userID: .max, limits: limits)
+    let ownLimits = records[Self.local].limits
+    try records.code(&coder, free: &free, blank: blank, isUsed: { $0 == Self.local || used.contains($0) }) {
+      (coder, record, slot) throws(StateError) in
+      if slot == Self.local {
+        var own = UserRecord(userID: .max, limits: ownLimits)
+        own.callsInFlight = record.callsInFlight
+        own.queuedCalls = record.queuedCalls
+        own.storedBytes = record.storedBytes
+        try own.code(&coder) { _ in ownLimits }
+        if coder.isReading { record = own }
+      } else {
+        try record.code(&coder) { limitsByUser[$0] ?? limits }
+        if coder.isReading { slots[record.userID] = slot }
+      }
+    }
   }
 
   /// Forgets users that have nothing and whose last connections are a second ago.

@@ -21,6 +21,7 @@ final class BridgeHarness {
   /// Bodies of 32 bytes or more are large here, and lie in several pieces.
   let segments = CountingSegments(segmentByteCount: 48, smallestLargeBodyBytes: 32)
   private var actions = ActionBuffer()
+  private let limitsByUser: [UInt32: Limits]
 
   static let instance = "00112233445566778899aabbccddeeff"
 
@@ -37,6 +38,7 @@ final class BridgeHarness {
     now: UInt64 = 5_000_000_000
   ) {
     self.now = now
+    self.limitsByUser = limitsByUser
     bridge = Bridge(
       limits: limits, limitsByUser: limitsByUser, policy: policy,
       identity: DaemonIdentity(server: "hostcalld/test", instance: Self.instance),
@@ -117,6 +119,21 @@ final class BridgeHarness {
     var change = PolicyChange(slept: 0, woken: 0)
     fact { change = $0.setPolicy(policy, now: now, into: &$1) }
     return change
+  }
+
+  /// Writes the state of the bridge, and reads it into another one, which goes on from here.
+  func handOver() throws {
+    var writer = StateCoder()
+    try bridge.code(&writer)
+    var reader = StateCoder(reading: writer.bytes, descriptors: writer.descriptors)
+    let policy = bridge.policies.policy
+    var heir = Bridge(
+      limits: bridge.limits, limitsByUser: limitsByUser,
+      identity: DaemonIdentity(server: "hostcalld/heir", instance: "another"), secret: 0xfedc_ba98_7654_3211, now: now)
+    try heir.code(&reader)
+    guard reader.isAtEnd else { throw StateError("something is left") }
+    bridge = heir
+    setPolicy(policy)
   }
 
   func stop(graceMilliseconds: UInt32) {

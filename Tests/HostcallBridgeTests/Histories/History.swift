@@ -9,6 +9,7 @@ enum HistoryAction: CaseIterable {
     taken
   case time, ping, goaway, violate, setPolicy, stop
   case item, credit, subscribe, unsubscribe, publish
+  case handOver
 
   /// How often it is chosen, against the others.
   var weight: Int {
@@ -29,6 +30,7 @@ enum HistoryAction: CaseIterable {
     case .subscribe: 8
     case .unsubscribe: 3
     case .publish: 12
+    case .handOver: 4
     }
   }
 }

@@ -31,6 +31,7 @@ extension HistoryPlayer {
     case .subscribe: try subscribe()
     case .unsubscribe: try unsubscribe()
     case .publish: try publish()
+    case .handOver: try handOver()
     }
   }
 

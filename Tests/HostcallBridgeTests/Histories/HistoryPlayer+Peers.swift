@@ -148,4 +148,17 @@ extension HistoryPlayer {
       model.stop(graceMilliseconds: grace)
     }
   }
+
+  /// Another bridge takes up where this one is; what slept because others kept it out may wake.
+  func handOver() throws(HistoryViolation) {
+    let hasLocalPeers = model.peers.contains { $0.state != .gone && $0.isLocal }
+    guard harness.bridge.canBeHandedOver, !hasLocalPeers else { return }
+    var problem: (any Error)?
+    try step("another process takes over") {
+      do { try harness.handOver() } catch { problem = error }
+    } _: { () throws(HistoryViolation) in
+      if let problem { throw HistoryViolation(description: "the state is not taken over: \(problem)") }
+      _ = model.setPolicy(model.policy)
+    }
+  }
 }
