@@ -8,3 +8,5 @@
 // that its module leaves out.
 extern int pthread_setname_np(pthread_t thread, const char *name);
 extern int accept4(int descriptor, struct sockaddr *address, socklen_t *length, int flags);
+extern int pipe2(int descriptors[2], int flags);
+extern int memfd_create(const char *name, unsigned int flags);

@@ -19,8 +19,13 @@ extension Bridge {
       }
   }
 
-  /// Connections, by the peer of each.
+  /// Peers that are other processes.
   package var remotePeers: [PeerID] { peers.all.filter { !peers[$0].isLocal }.map { peers[$0].id } }
+
+  /// Who a peer is, nil where it is not there or is this process.
+  package func remoteIdentity(of peer: PeerID) -> PeerIdentity? {
+    peers.has(peer) && !peers[peer.slot].isLocal ? peers[peer.slot].identity : nil
+  }
 
   /// Writes the state, or reads it into a bridge that has no peer yet.
   ///

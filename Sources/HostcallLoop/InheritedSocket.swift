@@ -1,7 +1,14 @@
 import CLibuv
 import Glibc
 
-/// A listening socket that a service manager has opened and handed over, as sd_listen_fds(3) describes it.
+/// What a service manager has handed over, as sd_listen_fds(3) describes it.
+package struct Inheritance: Sendable {
+  package var sockets: [InheritedSocket] = []
+  /// What an earlier process of the service had kept under the name that was asked for.
+  package var kept: [Int32] = []
+}
+
+/// A listening socket that a service manager has opened and handed over.
 package struct InheritedSocket: Sendable, Equatable {
   /// The first descriptor that a service manager hands over.
   private static let firstDescriptor: Int32 = 3
@@ -11,30 +18,35 @@ package struct InheritedSocket: Sendable, Equatable {
   /// What the manager calls it: `FileDescriptorName=`, or the name of its unit.
   package let name: String
 
-  /// Takes the sockets that the environment tells of; none where it tells of none, or of another process's.
+  /// Takes the sockets that the environment tells of, and what was kept; nothing where it tells of nothing, or of another
+  /// process's.
   ///
   /// The only thread, and once: the descriptors are the caller's from then on.
   ///
-  /// Errors: one of them is not a listening Unix stream socket; then none is taken.
+  /// Errors: one of them is not a listening Unix stream socket, nor has the name of what is kept; then none is taken.
   package static func takeAll(
-    environment: (String) -> String?, processID: Int32
-  ) throws(LoopError) -> [InheritedSocket] {
+    environment: (String) -> String?, processID: Int32, keptName: String
+  ) throws(LoopError) -> Inheritance {
     guard environment("LISTEN_PID") == "\(processID)", let count = environment("LISTEN_FDS").flatMap({ Int32($0) }),
       count > 0, count <= 1_024
-    else { return [] }
+    else { return Inheritance() }
     let names = environment("LISTEN_FDNAMES")?.split(separator: ":", omittingEmptySubsequences: false) ?? []
-    var sockets: [InheritedSocket] = []
+    var inheritance = Inheritance()
     for index in 0..<count {
       let descriptor = firstDescriptor + index
       let name = Int(index) < names.count ? String(names[Int(index)]) : "unknown"
-      try check(descriptor, name)
-      sockets.append(InheritedSocket(descriptor: descriptor, name: name))
+      if name == keptName {
+        inheritance.kept.append(descriptor)
+      } else {
+        try check(descriptor, name)
+        inheritance.sockets.append(InheritedSocket(descriptor: descriptor, name: name))
+      }
     }
-    for socket in sockets {
-      _ = fcntl(socket.descriptor, F_SETFD, FD_CLOEXEC)
-      _ = fcntl(socket.descriptor, F_SETFL, fcntl(socket.descriptor, F_GETFL) | O_NONBLOCK)
+    for descriptor in inheritance.kept + inheritance.sockets.map(\.descriptor) {
+      _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+      _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) | O_NONBLOCK)
     }
-    return sockets
+    return inheritance
   }
 
   private static func check(_ descriptor: Int32, _ name: String) throws(LoopError) {

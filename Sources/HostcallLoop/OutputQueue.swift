@@ -135,6 +135,55 @@ public struct OutputQueue: ~Copyable {
     return nil
   }
 
+  /// What has not wholly left, for a queue in another process.
+  package struct Rest {
+    /// How many bytes had been appended before the first one of ``bytes``.
+    package var start: UInt64 = 0
+    package var sentBytes: UInt64 = 0
+    /// From the beginning of a frame on, some of which may have left; of a large one that has left in part only the rest.
+    package var bytes: [UInt8] = []
+    /// Descriptors with where their frames begin and end.
+    package var descriptors: [(start: UInt64, end: UInt64, descriptors: PassedDescriptors)] = []
+
+    package init() {}
+  }
+
+  /// What has not wholly left.
+  package var rest: Rest {
+    var rest = Rest()
+    rest.start = head?.pointee.startPosition ?? sentBytes
+    rest.sentBytes = sentBytes
+    var next = head
+    while let chunk = next {
+      rest.bytes.append(contentsOf: UnsafeRawBufferPointer(start: OutputChunk.bytes(of: chunk), count: end(of: chunk)))
+      next = chunk.pointee.next
+    }
+    rest.descriptors = queuedDescriptors.all
+    return rest
+  }
+
+  /// Goes on where another queue has stopped; before anything else. All bytes lie in one piece from then on.
+  ///
+  /// Gives false, and does nothing, where the rest is none.
+  package mutating func resume(_ rest: Rest) -> Bool {
+    precondition(head == nil && appendedBytes == 0, "a queue that was used goes on where another has stopped")
+    guard rest.bytes.isEmpty ? rest.start == rest.sentBytes : rest.start <= rest.sentBytes,
+      rest.bytes.isEmpty || rest.sentBytes - rest.start < rest.bytes.count,
+      rest.descriptors.allSatisfy({
+        $0.start < $0.end && $0.end > rest.sentBytes && $0.end <= rest.start + UInt64(rest.bytes.count)
+      })
+    else { return false }
+    appendedBytes = rest.start
+    if !rest.bytes.isEmpty {
+      link(pool.take(exactly: rest.bytes.count))
+      appendFrame(byteCount: rest.bytes.count) { $0.copyBytes(from: rest.bytes) }
+      head?.pointee.firstUnsent = Int(rest.sentBytes - rest.start)
+    }
+    sentBytes = rest.sentBytes
+    for entry in rest.descriptors { queuedDescriptors.append(entry.descriptors, start: entry.start, end: entry.end) }
+    return true
+  }
+
   /// Drops everything that has not left.
   ///
   /// `appendedBytes` goes back to `sentBytes`.

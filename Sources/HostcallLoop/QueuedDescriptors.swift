@@ -21,6 +21,11 @@ struct QueuedDescriptors {
     entries.append(Entry(start: start, end: end, descriptors: descriptors))
   }
 
+  /// Those of frames that have not wholly left, in order.
+  var all: [(start: UInt64, end: UInt64, descriptors: PassedDescriptors)] {
+    entries[first...].compactMap { $0.map { ($0.start, $0.end, $0.descriptors) } }
+  }
+
   /// Lets go of those whose frames have wholly left.
   mutating func didSend(upTo position: UInt64) {
     while first < entries.count, let entry = entries[first], entry.end <= position {

@@ -1,3 +1,4 @@
+import CLibuv
 import Glibc
 
 /// What the service manager that has started this process wants to be told, as sd_notify(3) describes it: assignments in a
@@ -32,6 +33,50 @@ package struct ServiceManager: Sendable {
   package func tell(_ assignments: [(key: String, value: String)]) throws(LoopError) {
     let text = assignments.map { "\($0.key)=\(Self.oneLine($0.value))" }.joined(separator: "\n")
     try UnixSocket.sendDatagram(Array(text.utf8), to: address, attempted: "tell the service manager at \(address)")
+  }
+
+  // MARK: Its store of descriptors
+
+  /// How long the manager may take to take what it is told, in milliseconds.
+  package static let barrierMilliseconds: Int32 = 5_000
+
+  /// Gives the manager a descriptor to keep, beyond the end of this process, and returns when it has it. The next process
+  /// of the service gets it as an inherited one of this name.
+  ///
+  /// Errors: the manager cannot be told, or does not listen for ``barrierMilliseconds``. That it keeps no descriptors for
+  /// this service it does not say.
+  package func keep(_ descriptor: Int32, name: String) throws(LoopError) {
+    let attempted = "give the service manager at \(address) a descriptor to keep"
+    // FDPOLL=0: whatever becomes of the other end is for the next process to see.
+    try UnixSocket.sendDatagram(
+      Array("FDSTORE=1\nFDNAME=\(name)\nFDPOLL=0".utf8), descriptors: [descriptor], to: address, mayWait: true,
+      attempted: attempted)
+    try waitUntilHeard(attempted)
+  }
+
+  /// Waits until everything that the manager was told before has been taken in.
+  private func waitUntilHeard(_ attempted: String) throws(LoopError) {
+    var ends: (reading: Int32, writing: Int32) = (-1, -1)
+    let code = withUnsafeMutableBytes(of: &ends) {
+      pipe2($0.baseAddress.unsafelyUnwrapped.assumingMemoryBound(to: Int32.self), O_CLOEXEC)
+    }
+    guard code == 0 else { throw LoopError(attempted: attempted, code: errno) }
+    defer { close(ends.reading) }
+    do throws(LoopError) {
+      try UnixSocket.sendDatagram(
+        Array("BARRIER=1".utf8), descriptors: [ends.writing], to: address, mayWait: true, attempted: attempted)
+      close(ends.writing)
+    } catch {
+      close(ends.writing)
+      throw error
+    }
+    // The manager closes its copy of the writing end when it has come so far.
+    var interest = pollfd(fd: ends.reading, events: 0, revents: 0)
+    guard poll(&interest, 1, Self.barrierMilliseconds) > 0 else {
+      throw LoopError(
+        attempted: attempted, code: ETIMEDOUT,
+        reason: "it has not taken it in within \(Self.barrierMilliseconds) ms")
+    }
   }
 
   /// A value cannot begin the next assignment.

@@ -14,7 +14,7 @@ package final class SocketListener: LoopHandle {
   /// How long a listener that could not accept waits before it tries again.
   package static let retryMilliseconds: UInt64 = 100
 
-  private let descriptor: Int32
+  package let descriptor: Int32
   private let accept: (Int32) -> Int32
   private var onAccept: ((Int32) -> Void)?
   private var onFailure: ((LoopError) -> Void)?

@@ -8,7 +8,7 @@ import Glibc
 /// The stream does nothing by itself but send what a `flush()` could not: the owner reads in `onReadable`, appends to
 /// `output`, and flushes. What is left in `output` when the stream is closed is dropped.
 public final class SocketStream: LoopHandle {
-  let descriptor: Int32
+  package let descriptor: Int32
   /// What libuv watches the descriptor for; 0 when it does not.
   private var watchedEvents: Int32 = 0
   private var isReading = false

@@ -56,10 +56,11 @@ package enum UnixSocket {
   /// Sends one datagram.
   ///
   /// - Parameters:
+  ///   - descriptors: open files that the receiver gets too, at most `PassedDescriptors.maximumCount`.
   ///   - address: the path of the receiver, or its name in the abstract namespace with `@` in front.
   ///   - mayWait: whether to wait for a receiver that has as much as it takes; else that is an error.
   package static func sendDatagram(
-    _ bytes: [UInt8], to address: String, mayWait: Bool = false, attempted: String
+    _ bytes: [UInt8], descriptors: [Int32] = [], to address: String, mayWait: Bool = false, attempted: String
   ) throws(LoopError) {
     var receiver = try Self.address(path: address, attempted: attempted)
     var size = socklen_t(MemoryLayout<sockaddr_un>.size)
@@ -71,15 +72,43 @@ package enum UnixSocket {
     let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
     guard descriptor >= 0 else { throw LoopError(attempted: attempted, code: errno, advice: advice(for: errno)) }
     defer { close(descriptor) }
-    let sent = withGeneric(receiver) { address, _ in
-      while true {
+    let sent = withUnsafeMutableBytes(of: &receiver) { receiver in
+      send(bytes, descriptors, over: descriptor, to: (receiver, size), mayWait: mayWait)
+    }
+    guard sent else { throw LoopError(attempted: attempted, code: errno) }
+  }
+
+  /// Sends one message whole; false leaves the reason in `errno`.
+  ///
+  /// - Parameter receiver: where the socket is not connected, the address, and how many bytes of it count.
+  static func send(
+    _ bytes: [UInt8], _ descriptors: [Int32], over socket: Int32,
+    to receiver: (UnsafeMutableRawBufferPointer, socklen_t)? = nil, mayWait: Bool
+  ) -> Bool {
+    var bytes = bytes
+    return bytes.withUnsafeMutableBytes { bytes in
+      var piece = iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
+      return withUnsafeMutablePointer(to: &piece) { piece in
+        var message = msghdr()
+        message.msg_iov = piece
+        message.msg_iovlen = 1
+        if let receiver {
+          message.msg_name = receiver.0.baseAddress
+          message.msg_namelen = receiver.1
+        }
         let flags = Int32(MSG_NOSIGNAL) | (mayWait ? 0 : Int32(MSG_DONTWAIT))
-        let sent = Int32(sendto(descriptor, bytes, bytes.count, flags, address, size))
-        if sent < 0, errno == EINTR { continue }
-        return sent
+        return ControlMessage.with(descriptors) { control in
+          if !descriptors.isEmpty {
+            message.msg_control = control.baseAddress
+            message.msg_controllen = control.count
+          }
+          while true {
+            if sendmsg(socket, &message, flags) >= 0 { return true }
+            if errno != EINTR { return false }
+          }
+        }
       }
     }
-    guard sent >= 0 else { throw LoopError(attempted: attempted, code: errno) }
   }
 
   private static var kind: Int32 {

@@ -16,6 +16,8 @@ final class Connection {
   var unit: String?
   /// At an address of its own, for as long as this object is there.
   let decoder = UnsafeMutablePointer<FrameDecoder>.allocate(capacity: 1)
+  /// The largest body that the peer was told it may send, in bytes.
+  let largestBodyBytes: UInt32
   /// Whether the bridge was told that too much waits to be read by the peer.
   var isBacklogged = false
   var isPaused = false
@@ -35,15 +37,17 @@ final class Connection {
   var reason = "the peer closed the connection"
 
   init(
-    peer: PeerID, stream: SocketStream, credentials: PeerCredentials, limits: Limits, segments: any SegmentSource
+    peer: PeerID, stream: SocketStream, credentials: PeerCredentials, limits: Limits,
+    largestBodyBytes: UInt32? = nil, segments: any SegmentSource
   ) {
+    self.largestBodyBytes = largestBodyBytes ?? UInt32(limits.frameBytes)
     self.peer = peer
     self.stream = stream
     self.credentials = credentials
     outputBytesBeforePause = limits.outputBytesPerConnection
     outputBytesBeforeClose = limits.outputBytesBeforeClose
     decoder.initialize(
-      to: FrameDecoder(direction: .toDaemon, largestBodyBytes: UInt32(limits.frameBytes), segments: segments))
+      to: FrameDecoder(direction: .toDaemon, largestBodyBytes: self.largestBodyBytes, segments: segments))
   }
 
   deinit {

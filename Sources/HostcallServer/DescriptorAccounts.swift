@@ -44,6 +44,14 @@ final class ChargedDescriptors: FrameDescriptors {
     }
   }
 
+  /// What an earlier process had under way; charged to nobody.
+  init(takingOver batch: HandedOver.PassedBatch) {
+    let isComplete = batch.descriptors.count == Int(batch.count)
+    let received = PassedDescriptors(takingOver: batch.descriptors)
+    (passed, problem) = isComplete ? (received, nil) : (nil, .outOfDescriptors)
+    count = Int(batch.count)
+  }
+
   /// What a peer of this process passes; charged to nobody.
   init(_ passed: PassedDescriptors) {
     self.passed = passed

@@ -30,6 +30,8 @@ extension HostcallServer {
     public var onEvent: @Sendable (ServerEvent) -> Void = { _ in }
     /// Sockets that a service manager has opened, to accept on instead of ``socketPath``; the server's from its start on.
     package var inheritedSockets: [InheritedSocket] = []
+    /// What an earlier process of this server has left, to go on from there.
+    package var handedOver: HandedOver?
     /// How long it serves while nobody is connected and no call is in flight, in milliseconds; nil for ever.
     package var idleMilliseconds: UInt64?
     /// Whether ``onEvent`` is told of every step of every call, at the level debug.

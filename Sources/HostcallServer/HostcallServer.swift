@@ -98,6 +98,14 @@ public final class HostcallServer: Sendable {
     try await core.watch([number], handler)
   }
 
+  /// On this signal everything goes to another process, see ``Configuration/handedOver``: packed as one descriptor it is
+  /// given to `keep`, which ends this process or says why the other one cannot be had; then the server leaves as by
+  /// ``shutdown()``.
+  package func handOver(on number: Int32, to keep: @escaping @Sendable (Int32) throws -> Never) async throws {
+    let core = core
+    try await core.watch([number]) { core.assumeIsolated { $0.handOver(to: keep) } }
+  }
+
   // MARK: Policy
 
   /// Puts another policy in force, for those who are connected as well; when it returns, it is.

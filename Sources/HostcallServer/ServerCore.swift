@@ -44,6 +44,10 @@ actor ServerCore {
   @exclusivity(unchecked) var modest = TurnShare.Modest()
   /// Whether in this turn somebody had more to say than its share, or somebody connected, who is seldom alone.
   @exclusivity(unchecked) var mayKeepOthersWaiting = false
+  /// What an earlier process has left, until it is taken up.
+  var inheritance: (handedOver: HandedOver, rest: StateCoder)?
+  /// The socket on which that process listened, until this one does.
+  var inheritedListener: HandedOver.Listener?
   var place: SocketPlace?
   var listeners: [SocketListener] = []
   var wakeTimer: LoopTimer?
@@ -81,10 +85,25 @@ actor ServerCore {
     logLimiter = LogLimiter(intervalMilliseconds: configuration.limits.logRepeatMilliseconds)
     var generator = SystemRandomNumberGenerator()
     let instance = (0..<32).map { _ in String(UInt8.random(in: 0...15, using: &generator), radix: 16) }.joined()
-    bridge = Bridge(
-      limits: configuration.limits, limitsByUser: configuration.limitsByUser, policy: configuration.policy,
-      identity: DaemonIdentity(server: "hostcalld/\(HostcallVersion.current)", instance: instance),
-      secret: generator.next(), now: now)
+    let secret = generator.next()
+    func makeBridge() -> Bridge {
+      Bridge(
+        limits: configuration.limits, limitsByUser: configuration.limitsByUser, policy: configuration.policy,
+        identity: DaemonIdentity(server: "hostcalld/\(HostcallVersion.current)", instance: instance),
+        secret: secret, now: now)
+    }
+    bridge = makeBridge()
+    if let handedOver = configuration.handedOver {
+      do throws(StateError) {
+        var state = handedOver.begin()
+        try bridge.code(&state)
+        inheritance = (handedOver, state)
+      } catch {
+        handedOver.closeAll()
+        bridge = makeBridge()
+        configuration.onEvent(HandedOver.notTakenOver(error.description))
+      }
+    }
     bridge.tracesCalls = configuration.tracesCalls
     let identity = PeerIdentity(userID: getuid(), groupID: getgid(), processID: getpid())
     do throws(ConnectionRefusal) {
@@ -121,6 +140,12 @@ actor ServerCore {
   func prepare() {
     turnHook = LoopTurnHook(loop) { [unowned self, onTurn] in onTurn(self, .nobody) }
     wakeTimer = LoopTimer(loop) { [unowned self] in assumeIsolated { $0.hitTime() } }
+    if let (handedOver, state) = inheritance {
+      inheritance = nil
+      inheritedListener = handedOver.listener
+      var rest = state
+      takeUp(handedOver, &rest)
+    }
     for (index, function) in BuiltInFunction.allCases.enumerated() {
       builtIns[UInt32(index + 1)] = function
       let header = FrameHeader(
@@ -145,7 +170,10 @@ actor ServerCore {
       }
     } else if let path = configuration.socketPath {
       let place = try SocketPlace.claim(path)
-      let descriptor = try place.listen(backlog: configuration.backlog, mode: configuration.socketMode)
+      var descriptor = takeInheritedListener(path) ?? -1
+      if descriptor < 0 {
+        descriptor = try place.listen(backlog: configuration.backlog, mode: configuration.socketMode)
+      }
       do throws(LoopError) {
         listeners = [try accepting(on: descriptor, isReserved: false)]
       } catch {
@@ -156,10 +184,26 @@ actor ServerCore {
       self.place = consume place
       report(.info, "listening", [("socket", path)])
     }
+    dropInheritedListener()
     phase = .serving
     tell(.serving)
     beginPulse()
     noteIdling()
+  }
+
+  /// The socket that an earlier process had on this path: nobody who connects meanwhile is refused.
+  private func takeInheritedListener(_ path: String) -> Int32? {
+    guard let listener = inheritedListener, listener.path == path else { return nil }
+    inheritedListener = nil
+    return listener.descriptor
+  }
+
+  /// The earlier process listened elsewhere than this one does.
+  private func dropInheritedListener() {
+    guard let listener = inheritedListener else { return }
+    inheritedListener = nil
+    close(listener.descriptor)
+    unlink(listener.path)
   }
 
   /// The name of an inherited socket on which connections are taken whatever limits on them are met: to look after a daemon
@@ -228,13 +272,21 @@ actor ServerCore {
     let connection = Connection(
       peer: peer, stream: stream, credentials: credentials, limits: bridge.limits(of: peer), segments: loop.segmentPool)
     connections.insert(connection)
+    begin(connection)
+    report(.debug, "peer connected", describe(credentials) + (connection.unit.map { [("unit", $0)] } ?? []))
+  }
+
+  /// Begins to read from a connection, and to hear of it.
+  func begin(_ connection: Connection) {
+    let (peer, stream) = (connection.peer, connection.stream)
     stream.onReadable = { [unowned self, onReadable] in onReadable(self, peer) }
     stream.onWritable = { [unowned self, onWritable] in onWritable(self, peer) }
     stream.onHangUpWhilePaused = { [unowned self] in assumeIsolated { $0.hungUp(peer) } }
     stream.acceptsDescriptors = true
-    stream.startReading()
-    if configuration.tracesCalls { connection.unit = SystemUnit.name(ofProcess: credentials.processID) }
-    report(.debug, "peer connected", describe(credentials) + (connection.unit.map { [("unit", $0)] } ?? []))
+    if !connection.isPaused { stream.startReading() }
+    if configuration.tracesCalls {
+      connection.unit = SystemUnit.name(ofProcess: connection.credentials.processID)
+    }
   }
 
   private func refuse(_ stream: SocketStream, _ credentials: PeerCredentials, _ refusal: ConnectionRefusal) {

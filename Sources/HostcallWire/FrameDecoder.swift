@@ -211,6 +211,26 @@ package struct FrameDecoder: ~Copyable {
     position = 0
   }
 
+  /// What has come of a frame whose end has not, and how many bytes of a too large one are still to be thrown away: for a
+  /// decoder that takes this one's place, see ``resume(_:)``. Not between ``begin(_:)`` and ``end()``.
+  package var unfinished: (bytes: [UInt8], bytesToSkip: UInt64) { (kept?.allBytes ?? [], bytesToSkip) }
+
+  /// Goes on where another decoder has stopped; before anything else.
+  ///
+  /// Errors: the bytes are no beginning of a frame.
+  package mutating func resume(_ unfinished: (bytes: [UInt8], bytesToSkip: UInt64)) throws(ProtocolViolation) {
+    bytesToSkip = unfinished.bytesToSkip
+    var isWhole = false
+    var violation: ProtocolViolation?
+    unfinished.bytes.withUnsafeBytes { bytes in
+      begin(bytes)
+      do throws(ProtocolViolation) { isWhole = try advance() } catch { violation = error }
+      end()
+    }
+    if let violation { throw violation }
+    if isWhole { throw ProtocolViolation("a whole frame stands where the beginning of one should") }
+  }
+
   /// Goes on with a frame that began in earlier bytes.
   private mutating func finishKept() throws(ProtocolViolation) -> DecodedFrame? {
     letGoOfGivenOut()
@@ -313,6 +333,12 @@ private final class FrameBytes {
   /// Forgets what has come and keeps the memory.
   func removeAll() {
     ownCount = 0
+  }
+
+  /// All that has come, in one piece.
+  var allBytes: [UInt8] {
+    Array(UnsafeRawBufferPointer(start: start, count: ownCount))
+      + (large.map { $0.runs(from: 0, byteCount: $0.count).flatMap { Array($0) } } ?? [])
   }
 
   /// Bytes of memory that grow with what has come.

@@ -22,6 +22,7 @@ struct Daemon {
     // A peer that goes away must not take the daemon along, nor a terminal that does before SIGHUP means something.
     signal(SIGPIPE, SIG_IGN)
     signal(SIGHUP, SIG_IGN)
+    signal(SIGUSR2, SIG_IGN)
     let descriptors = Self.raiseDescriptorLimit()
     let writer = try JournalLogHandler.makeWriter(queuedLines: settings.logQueuedLines)
     self.writer = writer
@@ -45,8 +46,11 @@ struct Daemon {
     do {
       let notification = try ServiceNotification(logger: logger)
       self.notification = notification
-      configuration.inheritedSockets = try InheritedSocket.takeAll(
-        environment: { name in getenv(name).map { String(cString: $0) } }, processID: getpid())
+      let inheritance = try InheritedSocket.takeAll(
+        environment: { name in getenv(name).map { String(cString: $0) } }, processID: getpid(), keptName: Restart.keptName
+      )
+      configuration.inheritedSockets = inheritance.sockets
+      configuration.handedOver = Restart.takeOver(inheritance.kept, notification, logger)
       if settings.idleMilliseconds > 0, !configuration.inheritedSockets.isEmpty {
         configuration.idleMilliseconds = UInt64(settings.idleMilliseconds)
       }
@@ -59,7 +63,8 @@ struct Daemon {
     }
   }
 
-  /// Serves until SIGTERM or SIGINT; the second one of them ends all calls at once. SIGHUP reads the configuration again.
+  /// Serves until SIGTERM or SIGINT; the second one of them ends all calls at once. SIGHUP reads the configuration again,
+  /// SIGUSR2 makes room for another process that takes everything over.
   func run() async throws {
     // What comes while the last one is read means that it is read once more.
     let (hangUps, hangUp) = AsyncStream.makeStream(of: Void.self, bufferingPolicy: .bufferingNewest(1))
@@ -81,6 +86,8 @@ struct Daemon {
       // Before the socket is there, so that nobody who finds it can end the daemon in the middle of its start.
       try await server.leave(on: [SIGTERM, SIGINT])
       try await server.onSignal(SIGHUP) { hangUp.yield() }
+      let restart = Restart(notification: notification, writer: writer, settings: settings)
+      try await server.handOver(on: SIGUSR2) { try restart.leave($0) }
       try await server.run()
     } catch {
       // The process must not exit while the loop is closing its signals: libuv takes its own state down at exit.
@@ -98,7 +105,7 @@ struct Daemon {
     return UInt64(limit.rlim_cur)
   }
 
-  private static func log(_ event: ServerEvent, to logger: Logger) {
+  static func log(_ event: ServerEvent, to logger: Logger) {
     let level: Logger.Level =
       switch event.level {
       case .debug: .debug

@@ -61,6 +61,19 @@ final class ServiceNotification: Sendable {
       + count(load.callsInFlight, "call", "calls") + " in flight"
   }
 
+  /// Gives the service manager a descriptor to keep for the next process.
+  ///
+  /// Errors: it does not take it.
+  func keep(_ descriptor: Int32, name: String) throws(LoopError) {
+    tell([("STATUS", "handing over to the next process")])
+    try manager.keep(descriptor, name: name)
+  }
+
+  /// What was kept under a name was taken over.
+  func letGo(of name: String) {
+    tell([("FDSTOREREMOVE", "1"), ("FDNAME", name)])
+  }
+
   private func tell(_ assignments: [(key: String, value: String)]) {
     do throws(LoopError) {
       try manager.tell(assignments)

@@ -7,73 +7,32 @@ import Testing
 /// A service manager opens the sockets, and starts hostcalld when somebody connects.
 @Suite("hostcalld on sockets of a service manager", .timeLimit(.minutes(3)))
 struct SocketActivationTests {
-  /// Sockets, and the daemons that are started on them one after another.
-  private final class Manager {
-    let folder = TemporaryFolder()
-    private let names: [String]
-    private let descriptors: [Int32]
-
-    init(_ names: [String] = ["clients"]) throws {
-      let folder = folder
-      self.names = names
-      descriptors = try names.map { try UnixSocket.listen(path: folder.file($0), backlog: 64, mode: 0o600) }
-    }
-
-    deinit {
-      for descriptor in descriptors { close(descriptor) }
-    }
-
-    /// Starts one, as the manager does: the environment names the process that it has become.
-    func start(_ arguments: [String] = [], configuration: String? = nil) throws -> ChildProcess {
-      var arguments = arguments
-      if let configuration {
-        Files.write(configuration.utf8, to: folder.file("hostcalld.toml"))
-        arguments += ["--config", folder.file("hostcalld.toml")]
-      }
-      return try Self.start(arguments, names, descriptors, folder)
-    }
-
-    static func start(
-      _ arguments: [String], _ names: [String], _ descriptors: [Int32], _ folder: TemporaryFolder
-    ) throws -> ChildProcess {
-      try ChildProcess(
-        "/bin/sh",
-        ["-c", "LISTEN_PID=$$ exec \"$0\" \"$@\"", "\(ChildProcess.productsFolder)/hostcalld"] + arguments,
-        environment: [
-          "LISTEN_FDS": "\(descriptors.count)", "LISTEN_FDNAMES": names.joined(separator: ":"),
-          "RUNTIME_DIRECTORY": folder.path,
-        ], errors: folder.file("log"), descriptors: descriptors)
-    }
-
-    func log() -> String { String(decoding: Files.read(folder.file("log")), as: UTF8.self) }
-  }
-
   @Test func whoConnectsBeforeItHasStartedIsAnswered() throws {
-    let manager = try Manager()
+    let service = try FakeService()
     // Nobody accepts yet.
-    let peer = try RawPeer(manager.folder.file("clients"), hello: false)
+    let peer = try RawPeer(service.folder.file("clients"), hello: false)
     try peer.send(Greeting.hello(client: "early/1"))
     try peer.call("hostcall.echo", request: 1, payload: [7])
-    let daemon = try manager.start()
+    let daemon = try service.start()
     _ = try peer.expect(.welcome)
     #expect(try peer.expect(.result).payload == [7])
     #expect(daemon.stop() == 0)
     // It has ended, so its log is written.
-    #expect(manager.log().contains("listening inherited=clients"))
+    #expect(service.log().contains("listening inherited=clients"))
     // The socket is the manager's: it is still there for the next daemon.
-    let next = try RawPeer(manager.folder.file("clients"), hello: false)
+    let next = try RawPeer(service.folder.file("clients"), hello: false)
     try next.send(Greeting.hello(client: "late/1"))
-    let second = try manager.start()
+    let second = try service.start()
     _ = try next.expect(.welcome)
     #expect(second.stop() == 0)
   }
 
   @Test func administratorsAreTakenWhateverLimitsAreMet() throws {
-    let manager = try Manager(["clients", "admin"])
-    let daemon = try manager.start(configuration: "[limits]\nconnections = 1\n")
-    let first = try RawPeer(manager.folder.file("clients"))
-    #expect(throws: (any Error).self) { try RawPeer(manager.folder.file("clients")) }
-    let administrator = try RawPeer(manager.folder.file("admin"))
+    let service = try FakeService(["clients", "admin"], configuration: "[limits]\nconnections = 1\n")
+    let daemon = try service.start()
+    let first = try RawPeer(service.folder.file("clients"))
+    #expect(throws: (any Error).self) { try RawPeer(service.folder.file("clients")) }
+    let administrator = try RawPeer(service.folder.file("admin"))
     try administrator.call("hostcall.echo", request: 1, payload: [9])
     #expect(try administrator.expect(.result).payload == [9])
     try first.barrier()
@@ -81,25 +40,25 @@ struct SocketActivationTests {
   }
 
   @Test func itLeavesWhenNobodyIsThereAndComesBack() throws {
-    let manager = try Manager()
+    let service = try FakeService(configuration: "[server]\nidle-milliseconds = 50\n")
     for _ in 1...3 {
-      let peer = try RawPeer(manager.folder.file("clients"), hello: false)
+      let peer = try RawPeer(service.folder.file("clients"), hello: false)
       try peer.send(Greeting.hello(client: "one/1"))
-      let daemon = try manager.start(configuration: "[server]\nidle-milliseconds = 50\n")
+      let daemon = try service.start()
       _ = try peer.expect(.welcome)
       try peer.call("hostcall.echo", request: 1, payload: [7])
       #expect(try peer.expect(.result).payload == [7])
       peer.close()
       #expect(daemon.wait() == 0)
     }
-    #expect(manager.log().contains("nobody was connected for the idle time"))
+    #expect(service.log().contains("nobody was connected for the idle time"))
   }
 
   @Test func itStaysWhileSomebodyIsConnected() throws {
-    let manager = try Manager()
-    let peer = try RawPeer(manager.folder.file("clients"), hello: false)
+    let service = try FakeService(configuration: "[server]\nidle-milliseconds = 1\n")
+    let peer = try RawPeer(service.folder.file("clients"), hello: false)
     try peer.send(Greeting.hello(client: "one/1"))
-    let daemon = try manager.start(configuration: "[server]\nidle-milliseconds = 1\n")
+    let daemon = try service.start()
     _ = try peer.expect(.welcome)
     for _ in 1...200 { try peer.barrier() }
     #expect(daemon.isRunning)
@@ -120,7 +79,7 @@ struct SocketActivationTests {
       close(one)
       close(other)
     }
-    let daemon = try Manager.start([], ["clients"], [one], folder)
+    let daemon = try FakeService.start(descriptors: [("clients", one)], in: folder)
     #expect(daemon.wait() == 1)
     #expect(
       daemon.standardError().contains(

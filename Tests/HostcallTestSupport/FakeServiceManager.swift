@@ -1,6 +1,8 @@
 import Glibc
+import HostcallLoop
 
-/// The socket of a service manager, for a daemon that tells it how it is (sd_notify(3)).
+/// The socket of a service manager, for a daemon that tells it how it is (sd_notify(3)), and the manager's store of
+/// descriptors.
 ///
 /// Thread: one at a time.
 package final class FakeServiceManager {
@@ -8,6 +10,8 @@ package final class FakeServiceManager {
   package let environment: [String: String]
   private let descriptor: Int32
   private let path: String?
+  /// What it was given to keep, with the name of each.
+  package private(set) var kept: [(name: String, descriptor: Int32)] = []
 
   package struct Silence: Error {}
 
@@ -32,6 +36,7 @@ package final class FakeServiceManager {
 
   deinit {
     close(descriptor)
+    for entry in kept { close(entry.descriptor) }
     if let path { unlink(path) }
   }
 
@@ -50,16 +55,55 @@ package final class FakeServiceManager {
     }
   }
 
-  /// What it was told already, or nil.
+  /// What it was told already, or nil. What it is told to keep or to let go of is kept, or closed.
   package func received() -> [String: String]? {
     var bytes = [UInt8](repeating: 0, count: 4_096)
-    let count = recv(descriptor, &bytes, bytes.count, Int32(MSG_DONTWAIT))
+    let control = ControlMessage.Room()
+    let (count, descriptors) = bytes.withUnsafeMutableBytes { bytes in
+      var piece = iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
+      return withUnsafeMutablePointer(to: &piece) { piece in
+        var message = msghdr()
+        message.msg_iov = piece
+        message.msg_iovlen = 1
+        message.msg_control = control.bytes.baseAddress
+        message.msg_controllen = control.bytes.count
+        let count = recvmsg(descriptor, &message, Int32(MSG_DONTWAIT | MSG_CMSG_CLOEXEC))
+        let filled = control.bytes[..<(count < 0 ? 0 : message.msg_controllen)]
+        return (count, ControlMessage.descriptors(in: UnsafeRawBufferPointer(rebasing: filled)))
+      }
+    }
     guard count >= 0 else { return nil }
     let lines = String(decoding: bytes[..<count], as: UTF8.self).split(separator: "\n")
-    return Dictionary(
+    let told = Dictionary(
       lines.map { line in
         let parts = line.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
         return (String(parts[0]), parts.count > 1 ? String(parts[1]) : "")
       }, uniquingKeysWith: { $1 })
+    keep(descriptors, told)
+    return told
+  }
+
+  private func keep(_ descriptors: [Int32], _ told: [String: String]) {
+    let name = told["FDNAME"] ?? "stored"
+    if told["FDSTORE"] == "1" {
+      kept += descriptors.map { (name, $0) }
+    } else {
+      // Of a barrier: whoever waits for it sees that everything before it was taken.
+      for descriptor in descriptors { close(descriptor) }
+    }
+    if told["FDSTOREREMOVE"] == "1" {
+      for entry in kept where entry.name == name { close(entry.descriptor) }
+      kept.removeAll { $0.name == name }
+    }
+  }
+
+  /// Takes what it is told while something else goes on, until that is over.
+  package func serve(while isGoingOn: () -> Bool) {
+    while isGoingOn() {
+      var interest = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+      // The other end may have ended without a word.
+      if poll(&interest, 1, 1) > 0 { _ = received() }
+    }
+    while received() != nil {}
   }
 }

@@ -1,0 +1,107 @@
+import Glibc
+import HostcallBridge
+import HostcallLoop
+import HostcallWire
+
+/// Restart without loss: everything goes to the next process of the daemon as it is, and nobody but the two notices.
+///
+/// Between two turns of the loop nothing is in the middle of something: what was read is with the bridge, or is kept as the
+/// beginning of a frame; what was not wholly sent lies in the connections' queues; the rest waits in the kernel.
+extension ServerCore {
+  // MARK: Leaving
+
+  /// Packs everything up and gives it to `keep`, which ends this process if it can. Where it cannot, the server leaves as
+  /// it does without another process: calls that run may end.
+  func handOver(to keep: (Int32) throws -> Never) {
+    guard phase == .serving else { return }
+    settle()
+    do {
+      guard bridge.canBeHandedOver else {
+        throw LoopError(attempted: "hand over", code: EBUSY, reason: "this process has calls of its own")
+      }
+      let parcel = try handedOver().pack()
+      report(
+        .notice, "handing over",
+        [("connections", "\(bridge.connections)"), ("calls", "\(bridge.callsInFlight)")])
+      defer { close(parcel) }
+      try keep(parcel)
+    } catch {
+      report(.error, "not handed over, shutting down instead", [("error", "\(error)")])
+      leave(grace: configuration.shutdownGrace)
+    }
+  }
+
+  private func handedOver() -> HandedOver {
+    let stopped = loop.nowNanoseconds()
+    var coder = StateCoder()
+    let connections = connections.all
+    do throws(StateError) {
+      try bridge.code(&coder)
+      for connection in connections { try connection.write(&coder) }
+    } catch {
+      preconditionFailure("writing a state fails: \(error)")
+    }
+    var own: HandedOver.Listener?
+    if place != nil, let path = configuration.socketPath, let listener = listeners.first {
+      own = HandedOver.Listener(path: path, descriptor: listener.descriptor)
+    }
+    return HandedOver(
+      state: coder.bytes, connections: connections.map(\.stream.descriptor),
+      passed: coder.descriptors.map { batch in
+        let passed = (batch as? ChargedDescriptors)?.passed?.numbers ?? []
+        return HandedOver.PassedBatch(descriptors: passed, count: UInt32(batch.count))
+      },
+      listener: own, stoppedNanoseconds: stopped)
+  }
+
+  // MARK: Taking over
+
+  /// Takes up the connections that came with the state which the bridge has read. On the loop thread, before anything else.
+  func takeUp(_ inherited: HandedOver, _ rest: inout StateCoder) {
+    for descriptor in inherited.connections { takeUp(descriptor, &rest) }
+    // Who has no connection, if only for want of memory, is gone.
+    for peer in bridge.remotePeers where connections.find(peer) == nil {
+      bridge.peerIsGone(peer, sentBytes: 0, now: loop.nowNanoseconds(), into: &actions) { _, _ in nil }
+    }
+    _ = bridge.setPolicy(configuration.policy, now: loop.nowNanoseconds(), into: &actions)
+    perform()
+    for connection in connections.all {
+      begin(connection)
+      flush(connection)
+    }
+    let gap = (loop.nowNanoseconds() - min(loop.nowNanoseconds(), inherited.stoppedNanoseconds)) / 1_000
+    report(
+      .notice, "took over",
+      [
+        ("connections", "\(bridge.connections)"), ("calls", "\(bridge.callsInFlight)"), ("gap-us", "\(gap)"),
+      ])
+  }
+
+  private func takeUp(_ descriptor: Int32, _ rest: inout StateCoder) {
+    let stream: SocketStream
+    do throws(LoopError) {
+      stream = try SocketStream(loop, descriptor: descriptor)
+    } catch {
+      close(descriptor)
+      return report(.warning, "connection dropped", [("error", error.description)])
+    }
+    do throws(StateError) {
+      var state = ConnectionState()
+      try state.code(&rest)
+      guard let identity = bridge.remoteIdentity(of: state.peer), connections.find(state.peer) == nil else {
+        throw StateError("it is of a peer that is not there")
+      }
+      let connection = try Connection(
+        state, stream: stream,
+        credentials: PeerCredentials(
+          userID: identity.userID, groupID: identity.groupID, groupIDs: identity.groupIDs,
+          processID: identity.processID),
+        limits: bridge.limits(of: state.peer), segments: loop.segmentPool)
+      connections.insert(connection)
+      bridge.peerKeeps(connection.peer, inputBytes: connection.keptBytes, into: &actions)
+    } catch {
+      stream.close()
+      report(.warning, "connection dropped", [("error", "its state cannot be taken over: \(error)")])
+    }
+  }
+}

@@ -1,0 +1,71 @@
+import Glibc
+import HostcallLoop
+
+/// A service as a service manager sees it: its sockets, which outlive any daemon, and the daemons that are started on them
+/// one after another.
+///
+/// Thread: one at a time.
+package final class FakeService {
+  /// The daemon of this package.
+  package static let hostcalld = "\(ChildProcess.productsFolder)/hostcalld"
+
+  package let folder = TemporaryFolder()
+  package let manager: FakeServiceManager
+  private let names: [String]
+  private let sockets: [Int32]
+  private let program: String
+  private let arguments: [String]
+
+  /// - Parameters:
+  ///   - names: of its sockets, which are also the names of their files; none for a daemon that listens by itself.
+  ///   - program: another one than that of this package, by its whole path.
+  package init(
+    _ names: [String] = ["clients"], program: String = FakeService.hostcalld, arguments: [String] = [], configuration: String? = nil
+  ) throws {
+    let folder = folder
+    self.names = names
+    self.program = program
+    sockets = try names.map { try UnixSocket.listen(path: folder.file($0), backlog: 1_024, mode: 0o600) }
+    manager = FakeServiceManager(at: folder.file("notify"))
+    var arguments = arguments
+    if let configuration {
+      Files.write(configuration.utf8, to: folder.file("hostcalld.toml"))
+      arguments += ["--config", folder.file("hostcalld.toml")]
+    }
+    self.arguments = arguments
+  }
+
+  deinit {
+    for descriptor in sockets { close(descriptor) }
+  }
+
+  /// Starts a daemon; the environment names the process that it becomes.
+  package func start() throws -> ChildProcess {
+    manager.serve { false }
+    let entries = zip(names, sockets).map { ($0, $1) } + manager.kept.map { ($0.name, $0.descriptor) }
+    return try Self.start(program, arguments, descriptors: entries, in: folder, environment: manager.environment)
+  }
+
+  /// The same without a service.
+  package static func start(
+    _ program: String = FakeService.hostcalld, _ arguments: [String] = [], descriptors: [(name: String, descriptor: Int32)],
+    in folder: TemporaryFolder, environment: [String: String] = [:]
+  ) throws -> ChildProcess {
+    try ChildProcess(
+      "/bin/sh", ["-c", "LISTEN_PID=$$ exec \"$0\" \"$@\"", program] + arguments,
+      environment: [
+        "LISTEN_FDS": "\(descriptors.count)", "LISTEN_FDNAMES": descriptors.map(\.name).joined(separator: ":"),
+        "RUNTIME_DIRECTORY": folder.path,
+      ].merging(environment) { $1 }, errors: folder.file("log"), descriptors: descriptors.map(\.descriptor))
+  }
+
+  /// Has a daemon hand over, and starts the next one; gives it, and the exit status of the first.
+  package func restart(_ daemon: ChildProcess) throws -> (next: ChildProcess, status: Int32) {
+    kill(daemon.processID, SIGUSR2)
+    manager.serve { daemon.isRunning }
+    return (try start(), daemon.wait())
+  }
+
+  /// What its daemons have written to standard error.
+  package func log() -> String { String(decoding: Files.read(folder.file("log")), as: UTF8.self) }
+}
