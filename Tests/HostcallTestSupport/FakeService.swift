@@ -14,7 +14,8 @@ package final class FakeService {
   private let names: [String]
   private let sockets: [Int32]
   private let program: String
-  private let arguments: [String]
+  /// What its next daemon is started with.
+  package var arguments: [String]
 
   /// - Parameters:
   ///   - names: of its sockets, which are also the names of their files; none for a daemon that listens by itself.
@@ -39,11 +40,14 @@ package final class FakeService {
     for descriptor in sockets { close(descriptor) }
   }
 
-  /// Starts a daemon; the environment names the process that it becomes.
+  /// Starts a daemon, and returns when it is ready or has ended; the environment names the process that it becomes.
   package func start() throws -> ChildProcess {
     manager.serve { false }
     let entries = zip(names, sockets).map { ($0, $1) } + manager.kept.map { ($0.name, $0.descriptor) }
-    return try Self.start(program, arguments, descriptors: entries, in: folder, environment: manager.environment)
+    let daemon = try Self.start(
+      program, arguments, descriptors: entries, in: folder, environment: manager.environment)
+    manager.serve(until: "READY") { daemon.isRunning }
+    return daemon
   }
 
   /// The same without a service.

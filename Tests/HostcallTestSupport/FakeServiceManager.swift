@@ -97,12 +97,40 @@ package final class FakeServiceManager {
     }
   }
 
-  /// Takes what it is told while something else goes on, until that is over.
-  package func serve(while isGoingOn: () -> Bool) {
+  /// What may happen to a state that is kept.
+  package enum Damage: CaseIterable, Sendable {
+    case garbage
+    case cut
+    case changed
+    case ofAnotherVersion
+    /// What is kept is no parcel at all.
+    case replaced
+  }
+
+  /// Damages what it was given to keep.
+  package func damage(_ damage: Damage) throws {
+    for place in kept.indices {
+      var (bytes, descriptors) = try Parcel.unpack(kept[place].descriptor)
+      switch damage {
+      case .garbage: bytes = [1, 2, 3]
+      case .cut: bytes.removeLast()
+      case .changed: bytes[bytes.count / 2] ^= 4
+      case .ofAnotherVersion: bytes[8] += 1
+      case .replaced: break
+      }
+      kept[place].descriptor =
+        damage == .replaced ? open("/dev/null", O_RDWR | O_CLOEXEC) : try Parcel.pack(bytes, descriptors)
+      for descriptor in descriptors { close(descriptor) }
+    }
+  }
+
+  /// Takes what it is told while something else goes on: until that is over, or this is told.
+  package func serve(until awaited: String? = nil, while isGoingOn: () -> Bool) {
     while isGoingOn() {
       var interest = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
       // The other end may have ended without a word.
-      if poll(&interest, 1, 1) > 0 { _ = received() }
+      guard poll(&interest, 1, 1) > 0, let told = received() else { continue }
+      if let awaited, told[awaited] != nil { return }
     }
     while received() != nil {}
   }
