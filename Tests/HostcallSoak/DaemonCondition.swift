@@ -2,6 +2,15 @@ import Foundation
 import HostcallTestSupport
 import HostcallWire
 
+/// A daemon that can be looked at from outside.
+protocol ObservedDaemon {
+  var socketPath: String { get }
+  var processID: Int32 { get }
+}
+
+extension DaemonProcess: ObservedDaemon {}
+extension SoakDaemon: ObservedDaemon {}
+
 /// What a daemon holds.
 struct DaemonCondition {
   private(set) var stats: StatsReport
@@ -9,7 +18,7 @@ struct DaemonCondition {
   private(set) var residentKilobytes: Int
 
   /// Asks the daemon, again where a fault has taken the connection.
-  init(of daemon: DaemonProcess) throws {
+  init(of daemon: some ObservedDaemon) throws {
     let deadline = ContinuousClock.now + .seconds(30)
     while true {
       do {
@@ -26,7 +35,7 @@ struct DaemonCondition {
   }
 
   /// Looks again until the daemon holds no more than it did then, or for a while.
-  func awaitReturn(of daemon: DaemonProcess) throws -> DaemonCondition {
+  func awaitReturn(of daemon: some ObservedDaemon) throws -> DaemonCondition {
     let deadline = ContinuousClock.now + .seconds(30)
     while true {
       let condition = try DaemonCondition(of: daemon)

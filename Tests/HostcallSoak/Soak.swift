@@ -19,6 +19,9 @@ package final class Soak {
     /// Of ten thousand system calls of the daemon, how many meet each passing fault, and one that ends a connection.
     package var passingFaults = 30
     package var endingFaults = 1
+    /// About how many turns of the peers it is from one restart of the daemon to the next; nil where it is not restarted.
+    /// Then none of its system calls fails, for a daemon that cannot hand over shuts down.
+    package var turnsBetweenRestarts: Int?
     /// Asked between rounds; after a yes the rest of the calls are not made.
     package var shouldStop: @Sendable () -> Bool = { false }
     /// Says what goes on.
@@ -32,7 +35,7 @@ package final class Soak {
 
   private let options: Options
   private let world: SoakWorld
-  private let daemon: DaemonProcess
+  private let daemon: SoakDaemon
   private let proxy: FaultProxy
   private let corruptingProxy: FaultProxy
   private let peers: [SoakPeer]
@@ -49,9 +52,9 @@ package final class Soak {
     for fault in ["recv-short", "send-short", "send-eagain", "recv-eagain"] {
       rates[fault] = options.passingFaults * 10
     }
-    daemon = try DaemonProcess(
-      arguments: ["--log-level", "error"], configuration: Self.configuration,
-      faults: FaultPlan(seed: options.seed, rates: rates))
+    daemon = try SoakDaemon(
+      configuration: Self.configuration,
+      faults: options.turnsBetweenRestarts == nil ? FaultPlan(seed: options.seed, rates: rates) : nil)
     start = try DaemonCondition(of: daemon)
     var cutting = FaultProxy.Behaviour()
     cutting.largestBytesBeforeEnd = 200_000
@@ -103,6 +106,10 @@ package final class Soak {
   // MARK: Turns
 
   private func turn() throws {
+    if let turns = options.turnsBetweenRestarts, world.random.oneIn(turns) {
+      try daemon.restart()
+      world.ledger.counts.restarts += 1
+    }
     world.tick()
     var polled: [pollfd] = []
     for peer in peers { polled.append(Self.interest(peer.connection, reads: peer.reads, writes: peer.writes)) }
@@ -119,7 +126,7 @@ package final class Soak {
       if polled[peers.count + index].revents != 0 { peer.receive() }
       peer.step()
     }
-    guard daemon.isRunning else { throw SoakFailure("hostcalld has ended:\n\(daemon.standardError())") }
+    guard daemon.isRunning else { throw SoakFailure("hostcalld has ended:\n\(daemon.log())") }
   }
 
   private static func interest(_ connection: SoakConnection?, reads: Bool, writes: Bool) -> pollfd {
@@ -170,7 +177,7 @@ package final class Soak {
       world.ledger.violated("hostcalld does not let go: \(difference)")
     }
     let status = daemon.stop()
-    if status != 0 { world.ledger.violated("hostcalld ended with \(status):\n\(daemon.standardError())") }
+    if status != 0 { world.ledger.violated("hostcalld ended with \(status):\n\(daemon.log())") }
     return SoakReport(
       seed: options.seed, counts: world.ledger.counts, proxy: bad, corruptingProxy: wrong,
       faults: daemon.faultCounts(), residentKilobytes: (start.residentKilobytes, end.residentKilobytes),

@@ -25,4 +25,6 @@ package struct SoakCounts: Sendable {
   package var programsStarted = 0
   package var programsKilled = 0
   package var rounds = 0
+  /// Of the daemon.
+  package var restarts = 0
 }

@@ -26,7 +26,7 @@ final class SoakPrograms {
   private var started = 0
 
   /// - Parameter count: half of them are workers.
-  init(count: Int, daemon: DaemonProcess, seed: UInt64) throws {
+  init(count: Int, daemon: SoakDaemon, seed: UInt64) throws {
     self.count = count
     self.seed = seed
     socketPath = daemon.socketPath

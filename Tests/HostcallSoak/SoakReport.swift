@@ -40,6 +40,7 @@ package struct SoakReport: Sendable, CustomStringConvertible {
     add("connections cut, and \(proxy.resets) reset, by the proxy", proxy.cuts)
     add("connections of corrupted peers, \(corruptingProxy.corruptions) bytes wrong", counts.wildConnections)
     add("programs with the client library, \(counts.programsKilled) killed", counts.programsStarted)
+    add("restarts of hostcalld, which handed everything over", counts.restarts)
     add("system calls of hostcalld failed: \(faultText)", faults.values.reduce(0, +))
     lines.append("  hostcalld had \(residentKilobytes.start) KiB at the start and \(residentKilobytes.end) at the end")
     for violation in violations { lines.append("  WRONG: \(violation)") }

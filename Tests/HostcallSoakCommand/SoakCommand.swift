@@ -24,6 +24,9 @@ struct RunCommand: AsyncParsableCommand {
   @Argument(help: "What the random numbers follow.")
   var seed: UInt64 = .random(in: 1...999_999_999)
 
+  @Option(help: "How many turns there are between restarts of the daemon; without it none is restarted.")
+  var turnsBetweenRestarts: Int?
+
   func run() async throws {
     // Whatever happens, what happened can be tried again.
     Self.say("soak: HOSTCALL_SEED=\(seed)")
@@ -31,6 +34,7 @@ struct RunCommand: AsyncParsableCommand {
     options.calls = calls
     options.seed = seed
     options.callsPerRound = 20_000
+    options.turnsBetweenRestarts = turnsBetweenRestarts
     options.usualLargestBytes = 80_000
     options.programs = 4
     for number in [SIGINT, SIGTERM, SIGHUP] { signal(number) { _ in wasTold = 1 } }
