@@ -1,3 +1,4 @@
+import CLibuv
 import Glibc
 
 /// What one read of a stream brought.

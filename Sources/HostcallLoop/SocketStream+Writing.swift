@@ -1,3 +1,4 @@
+import CLibuv
 import Glibc
 
 /// What a flush of a stream's output came to.
