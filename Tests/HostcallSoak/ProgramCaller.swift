@@ -1,4 +1,5 @@
 import HostcallClient
+import HostcallLoop
 import HostcallTestSupport
 import HostcallWire
 
@@ -7,35 +8,45 @@ package struct ProgramCaller: Sendable {
   private static let tasks = 8
 
   private let configuration: HostcallClient.Configuration
-  private let calls: Int
   private let number: UInt64
 
   /// - Parameter number: tells this program's calls from those of others.
-  package init(socketPath: String, calls: Int, number: UInt64) {
+  package init(socketPath: String, number: UInt64) {
     configuration = HostcallClient.Configuration(socketPath: socketPath, clientName: "soak-call")
-    self.calls = calls
     self.number = number
   }
 
-  /// Makes the calls; throws what was wrong with one.
-  package func run() async throws {
+  /// Makes so many calls; throws what was wrong with one.
+  package func run(calls: Int) async throws {
+    try await run(HeapLock(CallAccount())) { $0 < calls / Self.tasks }
+  }
+
+  /// Makes calls as long as they are wanted, asked by each task with how many it has made.
+  func run(_ account: HeapLock<CallAccount>, while isWanted: @escaping @Sendable (Int) -> Bool) async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
       for task in 0..<Self.tasks {
-        group.addTask { try await makeCalls(task) }
+        group.addTask { try await makeCalls(task, account, isWanted) }
       }
       try await group.waitForAll()
     }
   }
 
   /// Each task has a client of its own, which it replaces when its connection is lost.
-  private func makeCalls(_ task: Int) async throws {
+  private func makeCalls(
+    _ task: Int, _ account: HeapLock<CallAccount>, _ isWanted: @Sendable (Int) -> Bool
+  ) async throws {
     var random = SeededGenerator(seed: number &* 1_000 &+ UInt64(task))
     var client: HostcallClient?
-    for place in 0..<(calls / Self.tasks) {
+    var place = 0
+    while isWanted(place) {
       let identity = number << 40 | UInt64(task) << 32 | UInt64(place)
+      place += 1
       let connected = try await connected(client)
       client = connected
-      if try await !call(connected, identity, &random) {
+      account.withLock { $0.begun += 1 }
+      let outcome = try await call(connected, identity, &random)
+      account.withLock { $0[keyPath: outcome] += 1 }
+      if outcome == \.lost {
         await connected.close()
         client = nil
       }
@@ -57,10 +68,10 @@ package struct ProgramCaller: Sendable {
     }
   }
 
-  /// Makes one call and checks what comes of it; false where the connection was lost.
+  /// Makes one call and checks what comes of it; gives what it counts as.
   private func call(
     _ client: HostcallClient, _ identity: UInt64, _ random: inout SeededGenerator
-  ) async throws -> Bool {
+  ) async throws -> any WritableKeyPath<CallAccount, Int> & Sendable {
     let plan = random.pick([SoakPlan.answer, .answer, .answer, .hold, .fail, .deaf])
     let payload = SoakPayload(identity: identity, number: UInt64(plan.rawValue)).encoded(
       .request, byteCount: random.below(random.pick([50, 1_000, 100_000])))
@@ -69,15 +80,15 @@ package struct ProgramCaller: Sendable {
       response = try await client.call(
         "client.work", payload, timeout: plan == .deaf ? .milliseconds(30) : .seconds(5), options: .wait)
     } catch {
-      if error.code == .connectionLost || error.code == .closed { return false }
+      if error.code == .connectionLost || error.code == .closed { return \.lost }
       try check(error, identity)
-      return true
+      return error.status == .failed ? \.answered : \.refused
     }
     let answer = response.payload.withUnsafeBytes { SoakPayload(.answer, $0) }
     guard answer?.identity == identity, answer?.number == response.correlationID, plan != .fail, plan != .deaf else {
       throw SoakFailure("call \(identity) (\(plan)) got the answer \(String(describing: answer))")
     }
-    return true
+    return \.answered
   }
 
   /// An outcome without a result has a reason that can be.

@@ -7,7 +7,9 @@ import HostcallSoak
 struct SoakCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "hostcall-soak", abstract: "Work that a daemon has to withstand.",
-    subcommands: [RunCommand.self, FloodCommand.self, CallCommand.self, ServeCommand.self, PressCommand.self],
+    subcommands: [
+      RunCommand.self, FloodCommand.self, RestartCommand.self, CallCommand.self, ServeCommand.self, PressCommand.self,
+    ],
     defaultSubcommand: RunCommand.self)
 }
 
@@ -74,6 +76,36 @@ struct FloodCommand: ParsableCommand {
   }
 }
 
+/// `hostcall-soak restart`: prints what calls notice of restarts and kills; exit status 0 where it is nothing but time.
+struct RestartCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "restart", abstract: "Restart a daemon under load, and kill it under load.")
+
+  @Option(help: "How often the daemon hands over.")
+  var restarts = 100
+
+  @Option(help: "How often it is killed.")
+  var kills = 20
+
+  func validate() throws {
+    if restarts < 1 || kills < 1 { throw ValidationError("--restarts and --kills are at least 1") }
+  }
+
+  func run() async throws {
+    var restartOptions = Restarts.Options()
+    restartOptions.restarts = restarts
+    restartOptions.progress = { RunCommand.say("restart: \($0)") }
+    let restarted = try Restarts(restartOptions).run()
+    print(restarted)
+    var killOptions = Kills.Options()
+    killOptions.kills = kills
+    killOptions.progress = { RunCommand.say("kill: \($0)") }
+    let killed = try await Kills(killOptions).run()
+    print(killed)
+    if !restarted.violations.isEmpty || !killed.violations.isEmpty { throw ExitCode.failure }
+  }
+}
+
 /// The flooding program.
 struct PressCommand: ParsableCommand {
   static let configuration = CommandConfiguration(commandName: "press", abstract: "Flood a daemon; for a flood.")
@@ -98,7 +130,7 @@ struct CallCommand: AsyncParsableCommand {
   @Option var number: UInt64
 
   func run() async throws {
-    try await ProgramCaller(socketPath: socket, calls: calls, number: number).run()
+    try await ProgramCaller(socketPath: socket, number: number).run(calls: calls)
   }
 }
 
