@@ -92,7 +92,9 @@ package struct StateCoder {
   /// A place of a table that has so many, or none.
   package mutating func code(_ slot: inout Slot, below count: Int) throws(StateError) {
     try code(&slot)
-    guard slot == .none || Int(slot) < count else { throw StateError("the place \(slot) is outside of a table of \(count)") }
+    guard slot == .none || Int(slot) < count else {
+      throw StateError("the place \(slot) is outside of a table of \(count)")
+    }
   }
 
   package mutating func code<Element>(

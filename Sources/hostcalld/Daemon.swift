@@ -47,7 +47,8 @@ struct Daemon {
       let notification = try ServiceNotification(logger: logger)
       self.notification = notification
       let inheritance = try InheritedSocket.takeAll(
-        environment: { name in getenv(name).map { String(cString: $0) } }, processID: getpid(), keptName: Restart.keptName
+        environment: { name in getenv(name).map { String(cString: $0) } }, processID: getpid(),
+        keptName: Restart.keptName
       )
       configuration.inheritedSockets = inheritance.sockets
       configuration.handedOver = Restart.takeOver(inheritance.kept, notification, logger)

@@ -24,7 +24,8 @@ package final class FakeService {
   ///   - program: another one than that of this package, by its whole path.
   ///   - faults: which of the daemons' system calls fail.
   package init(
-    _ names: [String] = ["clients"], program: String = FakeService.hostcalld, arguments: [String] = [], configuration: String? = nil, faults: FaultPlan? = nil
+    _ names: [String] = ["clients"], program: String = FakeService.hostcalld, arguments: [String] = [],
+    configuration: String? = nil, faults: FaultPlan? = nil
   ) throws {
     let folder = folder
     self.names = names
@@ -56,7 +57,8 @@ package final class FakeService {
 
   /// The same without a service.
   package static func start(
-    _ program: String = FakeService.hostcalld, _ arguments: [String] = [], descriptors: [(name: String, descriptor: Int32)],
+    _ program: String = FakeService.hostcalld, _ arguments: [String] = [],
+    descriptors: [(name: String, descriptor: Int32)],
     in folder: TemporaryFolder, environment: [String: String] = [:], own: [String: String] = [:]
   ) throws -> ChildProcess {
     try ChildProcess(

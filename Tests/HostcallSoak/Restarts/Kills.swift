@@ -45,7 +45,9 @@ package final class Kills {
     }
     killer.join()
     for worker in workers {
-      if !worker.isRunning { violations.append("a worker has ended: \(String(decoding: Files.read(errors), as: UTF8.self))") }
+      if !worker.isRunning {
+        violations.append("a worker has ended: \(String(decoding: Files.read(errors), as: UTF8.self))")
+      }
       worker.stop(signal: SIGKILL)
     }
     let status = daemon.stop()

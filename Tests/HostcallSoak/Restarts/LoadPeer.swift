@@ -171,7 +171,9 @@ final class LoadStreamCaller: LoadPeer {
       items += 1
       connection.send(FrameHeader(kind: .credit, id: header.id, aux: 1))
     case .result:
-      if header.status != .ok || next != Self.itemsEach { violated("a stream ended with \(header.status) after \(next)") }
+      if header.status != .ok || next != Self.itemsEach {
+        violated("a stream ended with \(header.status) after \(next)")
+      }
       isOpen = false
       streams += 1
     default: super.take(frame, now: now)
@@ -243,7 +245,9 @@ final class LoadPublisher: LoadPeer {
     case .result where frame.header.status == .ok: isSubscribed = true
     case .event:
       received += 1
-      if frame.header.id != received || frame.header.aux != 0 || frame.payload.first != UInt8(truncatingIfNeeded: received) {
+      if frame.header.id != received || frame.header.aux != 0
+        || frame.payload.first != UInt8(truncatingIfNeeded: received)
+      {
         violated("event \(frame.header.id) with \(frame.header.aux) dropped, where \(received) was next")
       }
     default: super.take(frame, now: now)
