@@ -139,10 +139,10 @@ extension Places {
     _ coder: inout StateCoder, free: inout [Slot], blank: @autoclosure () -> Record, isUsed: (Slot) -> Bool,
     each: (inout StateCoder, inout Record, Slot) throws(StateError) -> Void
   ) throws(StateError) {
-    var total = UInt32(count)
+    var used = coder.isReading ? [] : indices.map { Slot($0) }.filter(isUsed)
+    var total = (used.last ?? 0) + 1
     try coder.code(&total)
     guard total <= 1 << 24 else { throw StateError("a table has \(total) places") }
-    var used = coder.isReading ? [] : indices.map { Slot($0) }.filter(isUsed)
     let usedCount = try coder.count(used.count)
     if coder.isReading {
       while count < Int(total) { append(blank()) }

@@ -31,16 +31,12 @@ extension ServerCore {
     }
   }
 
-  private func handedOver() -> HandedOver {
+  private func handedOver() throws(StateError) -> HandedOver {
     let stopped = loop.nowNanoseconds()
     var coder = StateCoder()
     let connections = connections.all
-    do throws(StateError) {
-      try bridge.code(&coder)
-      for connection in connections { try connection.write(&coder) }
-    } catch {
-      preconditionFailure("writing a state fails: \(error)")
-    }
+    try bridge.code(&coder)
+    for connection in connections { try connection.write(&coder) }
     var own: HandedOver.Listener?
     if place != nil, let path = configuration.socketPath, let listener = listeners.first {
       own = HandedOver.Listener(path: path, descriptor: listener.descriptor)
