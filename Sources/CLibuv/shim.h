@@ -1,6 +1,7 @@
 #pragma once
 
 #include <malloc.h>
+#include <signal.h>
 #include <stddef.h>
 #include <uv.h>
 
@@ -10,3 +11,5 @@ extern int pthread_setname_np(pthread_t thread, const char *name);
 extern int accept4(int descriptor, struct sockaddr *address, socklen_t *length, int flags);
 extern int pipe2(int descriptors[2], int flags);
 extern int memfd_create(const char *name, unsigned int flags);
+extern int pidfd_open(pid_t process, unsigned int flags);
+extern int pidfd_send_signal(int process, int signal, siginfo_t *information, unsigned int flags);

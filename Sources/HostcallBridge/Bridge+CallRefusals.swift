@@ -40,6 +40,8 @@ extension Bridge {
       refuse(
         header, to: slot, .invalidArgument, "the handle \(header.function) was never given out by BIND", into: &actions)
     case .denied: deny(.call, header, title(frame, slot), to: slot, into: &actions)
+    case .notFound where isOnDemand(frame, slot):
+      refuse(header, to: slot, .unavailable, "\(title(frame, slot)): \(Self.startedTooOften)", into: &actions)
     case .notFound:
       refuse(header, to: slot, .notFound, "\(title(frame, slot)): nobody has registered it", into: &actions)
     case .tooManyFunctions:
@@ -55,6 +57,14 @@ extension Bridge {
     _ frame: DecodedFrame, _ descriptors: (any FrameDescriptors)?, from slot: Slot, into actions: inout ActionBuffer
   ) -> Bool {
     refusesDescriptors(frame.header, descriptors, from: slot, title(frame, slot), into: &actions)
+  }
+
+  /// Whether a worker could be started for a call, were it not started too often.
+  private mutating func isOnDemand(_ frame: DecodedFrame, _ slot: Slot) -> Bool {
+    guard functions.hasDemands else { return false }
+    let handle = Int(frame.header.function)
+    if handle == 0 { return functions.demand(of: frame.name) != .none }
+    return functions[peers[slot].bound[handle - 1].function].demand != .none
   }
 
   /// The function that a CALL names, for people.

@@ -25,7 +25,9 @@ extension Bridge {
     if descriptors != nil, refusesDescriptors(frame, descriptors, from: slot, into: &actions) { return }
     var called = frame.header.function == 0 ? .none : peer.pointee.bound[Int(frame.header.function) - 1].function
     let serving = called == .none ? functions.serving(frame.name) : functions.serving(called)
-    guard serving != nil || frame.header.flags.has(.wait) else {
+    if serving == nil, !frame.header.flags.has(.wait),
+      !functions.hasDemands || !(called == .none ? mayAwaitWorker(frame.name) : mayAwaitWorker(called))
+    {
       return refuse(frame, from: slot, .notFound, into: &actions)
     }
     if called == .none {

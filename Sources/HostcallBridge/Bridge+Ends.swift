@@ -52,8 +52,13 @@ extension Bridge {
       let mayRunAgain = canStreamAgain(call) && (isIdempotent(call) || call.pointee.invokeEnd > sentBytes)
       leave(placeTaken(by: call), of: call)
       call.pointee.worker = .nobody
+      if call.pointee.invokeEnd <= sentBytes { call.pointee.losses += 1 }
       if mayRunAgain, call.pointee.hasBody, Int(call.pointee.attempts) <= limits.resends {
-        again.append(call)
+        if Int(call.pointee.losses) < limits.workersLostPerCall {
+          again.append(call)
+        } else {
+          quarantine(call, into: &actions)
+        }
       } else {
         endLost(call, into: &actions)
       }
@@ -104,7 +109,7 @@ extension Bridge {
   mutating func queueAgain(_ call: Call, targets: inout [Slot], into actions: inout ActionBuffer) {
     let called = call.pointee.called
     let serving = functions.serving(called)
-    guard let queue = serving ?? (call.pointee.flags.has(.wait) ? called : nil) else {
+    guard let queue = serving ?? (waitsForWorker(call) ? called : nil) else {
       return endLost(call, into: &actions)
     }
     deadlines.set(call.pointee.slot, deadlineMilliseconds: call.pointee.deadlineMilliseconds)
@@ -122,11 +127,28 @@ extension Bridge {
     endLost(call, into: &actions)
   }
 
+  /// Every worker that had the call was lost with it, as many as may be: it ends, and the log says whose it was.
+  private mutating func quarantine(_ call: Call, into actions: inout ActionBuffer) {
+    let limit = limits.workersLostPerCall
+    let caller = call.pointee.caller.slot
+    let identity = caller == .none ? orphans[call.pointee.slot]?.identity : peers[caller].identity
+    if let identity {
+      actions.tell(LimitNotice(identity: identity, limit: "workers-lost-per-call", value: limit))
+    }
+    endLost(call, into: &actions) { name, limits in
+      "\(name): \(limits.workersLostPerCall) workers went away while they may have been running the call, so it is given "
+        + "to no other (workers-lost-per-call)"
+    }
+  }
+
   /// The call stands in no list of a worker or queue; its caller is told that the worker was lost.
-  private mutating func endLost(_ call: Call, into actions: inout ActionBuffer) {
-    answer(call, .workerLost, into: &actions) { name, _ in
+  private mutating func endLost(
+    _ call: Call, into actions: inout ActionBuffer,
+    because reason: (_ name: String, _ limits: Limits) -> String = { name, _ in
       "\(name): its worker went away while it may have been running the call"
     }
+  ) {
+    answer(call, .workerLost, into: &actions, because: reason)
     trace(.ended(.workerLost), of: call, into: &actions)
     detachFromCaller(call, .workerLost)
     release(call)

@@ -12,6 +12,7 @@ extension Bridge {
     call.pointee.queue = function
     CallTable.insertByArrival(call, to: &functions[function].queue)
     functions.queueChanged(function)
+    if functions.hasDemands { noteDemand(ofQueue: function) }
   }
 
   mutating func dequeue(_ call: Call) {
@@ -69,7 +70,7 @@ extension Bridge {
       if let serving = functions.serving(call.pointee.called) {
         move(call, to: serving)
         if !targets.contains(serving) { targets.append(serving) }
-      } else if call.pointee.flags.has(.wait) {
+      } else if waitsForWorker(call) {
         move(call, to: call.pointee.called)
       } else {
         end(call, .notFound, now: now, into: &actions) { name, _ in
@@ -91,12 +92,12 @@ extension Bridge {
   }
 
   private mutating func move(_ call: Call, to function: Slot) {
-    if call.pointee.queue == function { return }
+    if call.pointee.queue == function { return noteDemand(ofQueue: function) }
     dequeue(call)
     enqueue(call, in: function)
   }
 
-  private func waiting(in function: Slot) -> [Call] {
+  func waiting(in function: Slot) -> [Call] {
     var waiting: [Call] = []
     var next = functions[function].queue.first
     while let call = next {

@@ -65,6 +65,9 @@ package struct Bridge: ~Copyable {
   /// Accepted calls without an outcome.
   var outstanding = 0
   var statistics = Statistics()
+  /// Workers that calls have begun to wait for, and those that cannot be had for a while, by their places.
+  var wantedWorkers: Set<UInt32> = []
+  var unavailableWorkers: Set<UInt32> = []
   /// Whether each step of each call is told of, see ``CallNotice``.
   package var tracesCalls = false
 

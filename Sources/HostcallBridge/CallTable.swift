@@ -48,6 +48,8 @@ struct CallRecord: BitwiseCopyable {
   var wantsItems = false
   /// How often it was sent to a worker.
   var attempts: UInt8 = 0
+  /// How many workers were lost while they may have been running it.
+  var losses: UInt8 = 0
   /// Bytes of the caller's metadata, at the start of the body.
   var metadataBytes: UInt16 = 0
   /// Bytes of the caller's metadata and payload.
@@ -87,6 +89,7 @@ struct CallRecord: BitwiseCopyable {
     hasBody = false
     wantsItems = false
     attempts = 0
+    losses = 0
     worker = .nobody
     registration = .none
     stream = .none
@@ -104,6 +107,7 @@ struct CallRecord: BitwiseCopyable {
     try coder.code(&encoding)
     try coder.code(&wantsItems)
     try coder.code(&attempts)
+    try coder.code(&losses)
     try coder.code(&metadataBytes)
     try coder.code(&bodyBytes)
     try caller.code(&coder)

@@ -21,6 +21,8 @@ struct FunctionRecord {
   var subscribers: [Slot] = []
   /// Bound handles, calls, registrations and subscriptions that mean this record: it stays until there are none.
   var references: UInt32 = 0
+  /// The place of the worker that is started when nobody serves the name.
+  var demand: UInt32 = .none
   /// Which function serves calls of this name, and the ``FunctionTable/epoch`` for which that holds.
   var served: Slot = .none
   var servedEpoch: UInt64 = 0
@@ -66,6 +68,9 @@ struct FunctionTable: ~Copyable {
   private var servedPatterns = 0
   /// Grows whenever a name without registrations of its own may mean another pattern than before.
   private var epoch: UInt64 = 1
+
+  /// Names and patterns for which a worker is started, with its place.
+  private var demands: [(name: [UInt8], worker: UInt32)] = []
 
   init() {
     buckets = Places(repeating: Bucket(), count: 64)
@@ -159,6 +164,7 @@ struct FunctionTable: ~Copyable {
     record.name = Array(name)
     record.hash = hash
     record.isPattern = name.last == UInt8(ascii: "*")
+    if hasDemands { record.demand = demand(of: name) }
     let slot = records.insert(record, reusing: &free)
     buckets[place] = Bucket(slot: slot, hash: hash)
     count += 1
@@ -240,6 +246,37 @@ struct FunctionTable: ~Copyable {
     var hasher = Hasher()
     hasher.combine(bytes: name)
     return UInt32(truncatingIfNeeded: hasher.finalize())
+  }
+
+  // MARK: Workers that are started
+
+  var hasDemands: Bool { !demands.isEmpty }
+
+  /// For these names and patterns workers can be started.
+  mutating func setDemands(_ demands: [(name: [UInt8], worker: UInt32)]) {
+    self.demands = demands
+    for slot in all { records[slot].demand = records[slot].name.withUnsafeBytes { demand(of: $0) } }
+  }
+
+  /// The place of the worker for a name: that which has the name itself, or the longest pattern that it matches.
+  func demand(of name: UnsafeRawBufferPointer) -> UInt32 {
+    var best: (length: Int, worker: UInt32) = (-1, .none)
+    for demand in demands {
+      if demand.name.elementsEqual(name) { return demand.worker }
+      guard demand.name.last == UInt8(ascii: "*"), demand.name.count > best.length, !NameRules.isReserved(name),
+        demand.name.withUnsafeBytes({ NameRules.pattern($0, matches: name) })
+      else { continue }
+      best = (demand.name.count, demand.worker)
+    }
+    return best.worker
+  }
+
+  /// Whether somebody has registered one of a worker's names or patterns.
+  func isServed(_ worker: UInt32) -> Bool {
+    demands.contains { demand in
+      demand.worker == worker
+        && demand.name.withUnsafeBytes { find($0) }.map { !records[$0].registrations.isEmpty } ?? false
+    }
   }
 
   // MARK: Who serves a name

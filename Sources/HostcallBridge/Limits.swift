@@ -59,6 +59,9 @@ public struct Limits: Sendable, Equatable {
   public var timeoutMilliseconds = 3_600_000
   /// How often a call may be sent again after its worker was lost.
   public var resends = 2
+  /// How many workers may be lost while they may be running a call that may be sent again; after so many it goes to no other,
+  /// for it may be what they die of.
+  public var workersLostPerCall = 2
   /// Ended calls whose end is remembered, so that a late completion can be told from a repeated or a strange one.
   public var rememberedOutcomes = 1_024
   /// Milliseconds from connecting until HELLO has to be there; who is slower is closed.
@@ -148,6 +151,7 @@ public struct Limits: Sendable, Equatable {
     Key("default-timeout-milliseconds", \.defaultTimeoutMilliseconds, 1...4_294_967_295),
     Key("timeout-milliseconds", \.timeoutMilliseconds, 1...4_294_967_295),
     Key("resends", \.resends, 0...100),
+    Key("workers-lost-per-call", \.workersLostPerCall, 1...100),
     Key("remembered-outcomes", \.rememberedOutcomes, 1_024...100_000),
     Key("hello-milliseconds", \.helloMilliseconds, 1...600_000),
     Key("liveness-milliseconds", \.livenessMilliseconds, 0...86_400_000),

@@ -80,7 +80,7 @@ extension Settings {
     }
   }
 
-  private static func texts(
+  static func texts(
     _ value: any TOMLValueConvertible, _ file: SettingsFile, _ key: String, _ example: String
   ) throws(SettingsError) -> [String] {
     var texts: [String] = []

@@ -16,6 +16,8 @@ package struct Settings: Sendable, Equatable {
   package var userLimitsEntries: [UserLimitsEntry] = []
   /// The limits of users for whom others hold, by their number.
   package var limitsByUser: [UInt32: Limits] = [:]
+  /// Workers that are started when they are wanted.
+  package var workers: [OnDemandWorker] = []
   package var policyEntries: [PolicyEntry] = []
   /// The rules with numbers for names.
   package var policy = Policy()
@@ -37,6 +39,7 @@ package struct Settings: Sendable, Equatable {
       throw file.refused("limits.output-bytes-before-close", or: "limits.output-bytes-per-connection", problem)
     }
     try takeUserLimits(file)
+    try takeWorkers(file)
     try takePolicy(file)
   }
 
@@ -76,7 +79,7 @@ package struct Settings: Sendable, Equatable {
   private static let knownKeys =
     [
       "server.socket", "server.socket-mode", "server.shutdown-grace-milliseconds", "server.idle-milliseconds",
-      "log.level", "log.queued-lines", "log.flush-milliseconds", "policy", userLimitsKey,
+      "log.level", "log.queued-lines", "log.flush-milliseconds", "policy", userLimitsKey, workersKey,
     ] + Limits.keys.map { "limits.\($0.name)" }
 
   /// All keys but those of the rules, with the values that hold as a configuration writes them.
@@ -104,6 +107,6 @@ package struct Settings: Sendable, Equatable {
       }
       text += "\(parts[1]) = \(value)\n"
     }
-    return text + userLimitsDescription + policyDescription
+    return text + userLimitsDescription + workersDescription + policyDescription
   }
 }

@@ -47,7 +47,7 @@ struct SettingsFile {
   }
 
   /// Keys that are lists of tables.
-  private static let lists = ["policy", Settings.userLimitsKey]
+  private static let lists = ["policy", Settings.userLimitsKey, Settings.workersKey]
 
   /// The tables under `[[key]]`, in order. The n-th one's keys are `key[n].…`, from 0.
   func tables(_ key: String, _ wanted: String) throws(SettingsError) -> [TOMLTable] {

@@ -43,6 +43,20 @@ package enum UnixSocket {
     return descriptor
   }
 
+  /// The path that a socket is bound to; nil where it has none.
+  package static func path(of descriptor: Int32) -> String? {
+    var address = sockaddr_un()
+    var size = socklen_t(MemoryLayout<sockaddr_un>.size)
+    let code = withUnsafeMutableBytes(of: &address) {
+      getsockname(descriptor, $0.baseAddress!.assumingMemoryBound(to: sockaddr.self), &size)
+    }
+    guard code == 0, address.sun_family == sa_family_t(AF_UNIX) else { return nil }
+    let path = withUnsafeBytes(of: &address.sun_path) { bytes in
+      String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
+    }
+    return path.isEmpty ? nil : path
+  }
+
   /// Two sockets connected to each other.
   package static func pair() throws(LoopError) -> (Int32, Int32) {
     var descriptors: (Int32, Int32) = (-1, -1)

@@ -24,6 +24,8 @@ extension HostcallServer {
     public var waitingEventBytes: Int = 8 << 20
     /// Who may do what, until ``HostcallServer/setPolicy(_:)``.
     public var policy = Policy()
+    /// Workers that are started when a call wants one of their functions and nobody has registered it.
+    public var workers: [OnDemandWorker] = []
     /// How long running calls may take to end after ``HostcallServer/shutdown()``.
     public var shutdownGrace: Duration = .seconds(10)
     /// What is told of what happens; called on the loop thread, so it must be quick.

@@ -20,6 +20,8 @@ extension ServerCore {
         throw LoopError(attempted: "hand over", code: EBUSY, reason: "this process has calls of its own")
       }
       let parcel = try handedOver().pack()
+      // The next process wishes for itself.
+      forgetWishes()
       report(
         .notice, "handing over",
         [("connections", "\(bridge.connections)"), ("calls", "\(bridge.callsInFlight)")])
@@ -47,7 +49,7 @@ extension ServerCore {
         let passed = (batch as? ChargedDescriptors)?.passed?.numbers ?? []
         return HandedOver.PassedBatch(descriptors: passed, count: UInt32(batch.count))
       },
-      listener: own, stoppedNanoseconds: stopped)
+      listener: own, commands: handedOverCommands, stoppedNanoseconds: stopped)
   }
 
   // MARK: Taking over

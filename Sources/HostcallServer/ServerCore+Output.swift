@@ -12,13 +12,16 @@ extension ServerCore {
       if let connection = connections.find(peer) { flush(connection) }
       if dirty.isEmpty { settle() }
     }
+    if supervises { superviseTurn() }
     letModestPeersRun()
     armTimer()
     shrinkAfterBurst()
     noteLoad()
     noteIdling()
     if phase == .leaving, bridge.isDrained { linger() }
-    if phase == .lingering, !connections.all.contains(where: { $0.stream.output.queuedBytes > 0 }) { end() }
+    if phase == .lingering, commands.isEmpty, !connections.all.contains(where: { $0.stream.output.queuedBytes > 0 }) {
+      end()
+    }
   }
 
   /// Lets whoever was woken run before this thread goes on with what one peer has a lot of: they may wait for the very

@@ -71,6 +71,15 @@ actor ServerCore {
   var loadTimer: LoopTimer?
   var loadTimerIsArmed = false
   var toldLoad: ServerLoad?
+  /// Workers that are started when they are wanted, those that run as processes of this one's, and those of which a file says
+  /// that they are wanted, by their places.
+  var supervision: Supervision
+  var commands: [Int: LoopProcess] = [:]
+  var wishes: Set<Int> = []
+  var supervisionTimer: LoopTimer?
+  var supervisionWake: UInt64?
+  /// Where peers connect, where a service manager has opened that socket.
+  var clientsPath: String?
   var idleTimer: LoopTimer?
   var idleTimerIsArmed = false
   var endWaiters: [CheckedContinuation<Void, Never>] = []
@@ -81,6 +90,7 @@ actor ServerCore {
   init(_ configuration: HostcallServer.Configuration, loop: EventLoop) {
     self.configuration = configuration
     self.loop = loop
+    supervision = Supervision(configuration.workers)
     let now = loop.nowNanoseconds()
     logLimiter = LogLimiter(intervalMilliseconds: configuration.limits.logRepeatMilliseconds)
     var generator = SystemRandomNumberGenerator()
@@ -105,6 +115,7 @@ actor ServerCore {
       }
     }
     bridge.tracesCalls = configuration.tracesCalls
+    bridge.setOnDemand(configuration.workers)
     let identity = PeerIdentity(userID: getuid(), groupID: getgid(), processID: getpid())
     do throws(ConnectionRefusal) {
       builtInPeer = try bridge.peerConnected(identity, isLocal: true, client: "built-in functions", now: now)
@@ -145,6 +156,7 @@ actor ServerCore {
       inheritedListener = handedOver.listener
       var rest = state
       takeUp(handedOver, &rest)
+      adopt(handedOver.commands)
     }
     for (index, function) in BuiltInFunction.allCases.enumerated() {
       builtIns[UInt32(index + 1)] = function
@@ -163,6 +175,7 @@ actor ServerCore {
       for socket in configuration.inheritedSockets {
         do throws(LoopError) {
           listeners.append(try accepting(on: socket.descriptor, isReserved: socket.name == Self.administrators))
+          if socket.name != Self.administrators { clientsPath = clientsPath ?? UnixSocket.path(of: socket.descriptor) }
         } catch {
           throw ServerError(error.description)
         }
@@ -476,6 +489,7 @@ actor ServerCore {
 
   func linger() {
     phase = .lingering
+    endCommands(signal: SIGTERM)
     let timer = LoopTimer(loop) { [unowned self] in assumeIsolated { $0.end() } }
     timer.schedule(afterMilliseconds: UInt64(configuration.limits.lingerMilliseconds))
     lingerTimer = timer
@@ -483,6 +497,8 @@ actor ServerCore {
 
   func end() {
     guard phase == .lingering else { return }
+    endCommands(signal: SIGKILL)
+    forgetWishes()
     for connection in connections.all {
       connection.reason = "the daemon stopped"
       lose(connection)

@@ -41,6 +41,7 @@ struct Daemon {
     configuration.limits = settings.limits
     configuration.limitsByUser = settings.limitsByUser
     configuration.policy = settings.policy
+    configuration.workers = settings.workers
     configuration.onEvent = { event in Self.log(event, to: logger) }
     configuration.tracesCalls = settings.logLevel <= .debug
     do {

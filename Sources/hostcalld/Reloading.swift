@@ -57,6 +57,7 @@ struct Reloading {
     return zip(started.values(socketPath: socketPath), settings.values(socketPath: path))
       .filter { $0.value != $1.value }.map(\.0.key)
       + (settings.userLimitsEntries == started.userLimitsEntries ? [] : [Settings.userLimitsKey])
+      + (settings.workers == started.workers ? [] : [Settings.workersKey])
   }
 
   private func log(_ level: Logger.Level, _ message: String, _ fields: [(key: String, value: String)]) {

@@ -25,11 +25,13 @@ final class BridgeHarness {
 
   static let instance = "00112233445566778899aabbccddeeff"
 
-  /// Limits under which time alone brings nothing about: nobody is pinged, and no call is taken from its worker.
+  /// Limits under which time alone brings nothing about: nobody is pinged, and no call is taken from its worker. How often
+  /// a call is sent again is a matter of `resends` alone.
   static var quiet: Limits {
     var limits = Limits()
     limits.livenessMilliseconds = 0
     limits.abandonedMilliseconds = 0
+    limits.workersLostPerCall = 100
     return limits
   }
 

@@ -95,6 +95,32 @@ import Testing
     try caller.expectResult(.workerLost, request: 1)
   }
 
+  @Test(arguments: 1...3)
+  func aCallThatItsWorkersDieOfIsGivenToNoOther(deaths: Int) throws {
+    let harness = BridgeHarness {
+      $0.workersLostPerCall = deaths
+      $0.resends = 50
+    }
+    let caller = harness.connect()
+    caller.call("a", request: 1, flags: [.idempotent, .wait])
+    for death in 1...deaths {
+      // One that had not got it all cannot have died of it.
+      let innocent = harness.connect()
+      try innocent.register("a")
+      innocent.gone(sentBytes: innocent.stream.count - 1)
+      let worker = harness.connect()
+      try worker.register("a")
+      _ = try worker.next(.invoke)
+      #expect(harness.notices.isEmpty, "\(death)")
+      worker.gone()
+    }
+    try caller.expectResult(.workerLost, request: 1, containing: "it is given to no other (workers-lost-per-call)")
+    #expect(harness.notices.map(\.limit) == ["workers-lost-per-call"])
+    let next = harness.connect()
+    try next.register("a")
+    next.expectNothing()
+  }
+
   @Test func withoutAnotherWorkerItIsLostOrWaits() throws {
     let worker = harness.connect()
     let caller = harness.connect()

@@ -106,6 +106,7 @@ struct History {
     limits.abandonedMilliseconds = random.pick([0, 1, 30, 5_000])
     limits.outputBytesPerConnection = random.chance(30) ? random.pick([200, 700]) : 8_388_608
     limits.resends = random.pick([0, 1, 2, 2, 2])
+    limits.workersLostPerCall = random.pick([1, 2, 2, 3])
     limits.rememberedOutcomes = random.pick([1, 3, 1_024])
     return limits
   }

@@ -66,7 +66,10 @@ extension HistoryModel {
       calls[call].worker = nil
       calls[call].results.held += calls[call].results.credit
       calls[call].results.credit = 0
-      if !calls[call].hasBegun, isIdempotent || !hasLeft, calls[call].isStored, calls[call].attempts <= limits.resends {
+      if hasLeft { calls[call].losses += 1 }
+      if !calls[call].hasBegun, isIdempotent || !hasLeft, calls[call].isStored, calls[call].attempts <= limits.resends,
+        calls[call].losses < limits.workersLostPerCall
+      {
         calls[call].state = .queued
         calls[call].due = calls[call].deadline
         again.append(call)

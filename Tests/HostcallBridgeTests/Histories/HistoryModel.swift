@@ -80,6 +80,7 @@ final class HistoryModel {
     var worker: Int?
     var registration = -1
     var attempts = 0
+    var losses = 0
     var correlation: UInt64?
     var invokeEnd = 0
     /// Whether the bridge keeps its metadata and payload.
