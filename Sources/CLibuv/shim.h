@@ -2,6 +2,7 @@
 
 #include <malloc.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stddef.h>
 #include <uv.h>
 
@@ -13,3 +14,4 @@ extern int pipe2(int descriptors[2], int flags);
 extern int memfd_create(const char *name, unsigned int flags);
 extern int pidfd_open(pid_t process, unsigned int flags);
 extern int pidfd_send_signal(int process, int signal, siginfo_t *information, unsigned int flags);
+extern int posix_spawn_file_actions_addclosefrom_np(posix_spawn_file_actions_t *actions, int from);

@@ -116,6 +116,14 @@ package final class LoopProcess: LoopHandle {
 
   // MARK: Starting
 
+  /// Has a program that is to be started find none of the descriptors from this number on.
+  ///
+  /// - Parameter actions: where a `posix_spawn_file_actions_t` is.
+  package static func closeAll(from descriptor: Int32, _ actions: UnsafeMutableRawPointer) {
+    posix_spawn_file_actions_addclosefrom_np(
+      actions.assumingMemoryBound(to: posix_spawn_file_actions_t.self), descriptor)
+  }
+
   private static func spawn(_ processID: inout pid_t, _ command: [String], _ changes: [String: String?]) -> Int32 {
     guard let program = command.first else { return EINVAL }
     var actions = posix_spawn_file_actions_t()
@@ -123,6 +131,7 @@ package final class LoopProcess: LoopHandle {
     defer { posix_spawn_file_actions_destroy(&actions) }
     posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0)
     posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO)
+    Self.closeAll(from: STDERR_FILENO + 1, &actions)
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)
     defer { posix_spawnattr_destroy(&attributes) }

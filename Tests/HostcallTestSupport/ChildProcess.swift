@@ -1,4 +1,5 @@
 import Glibc
+import HostcallLoop
 
 /// A program of this package, run as a process of its own. It is ended, by its id, when the object goes.
 ///
@@ -52,6 +53,8 @@ package final class ChildProcess {
     for (index, copy) in copies.enumerated() {
       posix_spawn_file_actions_adddup2(&actions, copy, STDERR_FILENO + 1 + Int32(index))
     }
+    // Whatever other tests have open just now is not for it.
+    LoopProcess.closeAll(from: STDERR_FILENO + 1 + Int32(copies.count), &actions)
     let path = program.hasPrefix("/") ? program : "\(Self.productsFolder)/\(program)"
     let command = Valgrind.command(for: program, arguments) + [path]
     var process: pid_t = 0
