@@ -132,7 +132,7 @@ package struct HandedOver: Sendable {
     self.state = state
   }
 
-  /// What reads the state; descriptors that were under way are in it from then on.
+  /// What reads the state. Once: descriptors that were under way belong to it from then on.
   func begin() -> StateCoder {
     StateCoder(reading: state, descriptors: passed.map { ChargedDescriptors(takingOver: $0) })
   }
@@ -144,9 +144,9 @@ package struct HandedOver: Sendable {
       [("reason", reason)])
   }
 
-  /// Closes everything that it has.
-  func closeAll() {
-    for descriptor in connections + passed.flatMap(\.descriptors) { close(descriptor) }
+  /// Closes everything that it has, but for what ``begin()`` has given an owner.
+  func closeConnections() {
+    for descriptor in connections { close(descriptor) }
     if let listener { close(listener.descriptor) }
   }
 

@@ -12,6 +12,7 @@ extension ServerCore {
 
   /// A turn is over: who is wanted is started, and who has been started is looked for.
   func superviseTurn() {
+    guard phase == .serving else { return }
     let now = nowMilliseconds
     for worker in bridge.takeWanted() { supervision.isWanted(worker, now: now) }
     if supervision.isStarting {
@@ -41,7 +42,11 @@ extension ServerCore {
       report(
         .warning, "worker has not registered in time, it is ended",
         describe(worker) + [("milliseconds", "\(supervision.workers[worker].startMilliseconds)")])
-      commands[worker]?.send(signal: SIGKILL)
+      if let process = commands[worker] {
+        process.send(signal: SIGKILL)
+      } else {
+        supervision.hasEnded(worker, isWanted: bridge.isWanted(worker), now: nowMilliseconds)
+      }
     case .giveUp(let worker):
       let plan = supervision.workers[worker]
       forgetWish(worker)
@@ -65,6 +70,7 @@ extension ServerCore {
 
   private func hitSupervisionTime() {
     supervisionWake = nil
+    guard phase == .serving else { return }
     let now = nowMilliseconds
     let wanted = supervision.workers.indices.filter { bridge.isWanted($0) }
     for worker in supervision.workers.indices { if !wanted.contains(worker) { forgetWish(worker) } }
@@ -86,7 +92,6 @@ extension ServerCore {
   }
 
   private func start(_ worker: Int, _ command: [String]) {
-    guard phase == .serving else { return }
     do throws(LoopError) {
       let process = try LoopProcess(
         loop, starting: command, environment: Self.environment(socketPath: clientsPath ?? configuration.socketPath)
@@ -113,7 +118,7 @@ extension ServerCore {
     report(
       .notice, "worker has ended",
       describe(worker) + [("pid", "\(process.processID)")] + (status.map { [("status", "\($0)")] } ?? []))
-    supervision.hasEnded(worker, isWanted: bridge.isWanted(worker), now: nowMilliseconds)
+    supervision.hasEnded(worker, isWanted: phase == .serving && bridge.isWanted(worker), now: nowMilliseconds)
     takeSteps()
   }
 

@@ -109,7 +109,7 @@ actor ServerCore {
         try bridge.code(&state)
         inheritance = (handedOver, state)
       } catch {
-        handedOver.closeAll()
+        handedOver.closeConnections()
         bridge = makeBridge()
         configuration.onEvent(HandedOver.notTakenOver(error.description))
       }
@@ -167,93 +167,9 @@ actor ServerCore {
     settle()
   }
 
-  /// Takes the path and listens.
-  func listen() throws(ServerError) {
-    guard phase != .serving else { throw ServerError("this server has been started already") }
-    guard phase == .idle else { return }
-    if !configuration.inheritedSockets.isEmpty {
-      for socket in configuration.inheritedSockets {
-        do throws(LoopError) {
-          listeners.append(try accepting(on: socket.descriptor, isReserved: socket.name == Self.administrators))
-          if socket.name != Self.administrators { clientsPath = clientsPath ?? UnixSocket.path(of: socket.descriptor) }
-        } catch {
-          throw ServerError(error.description)
-        }
-        report(.info, "listening", [("inherited", socket.name)])
-      }
-    } else if let path = configuration.socketPath {
-      let place = try SocketPlace.claim(path)
-      var descriptor = takeInheritedListener(path) ?? -1
-      if descriptor < 0 {
-        descriptor = try place.listen(backlog: configuration.backlog, mode: configuration.socketMode)
-      }
-      do throws(LoopError) {
-        listeners = [try accepting(on: descriptor, isReserved: false)]
-      } catch {
-        close(descriptor)
-        place.removeSocket()
-        throw ServerError(error.description)
-      }
-      self.place = consume place
-      report(.info, "listening", [("socket", path)])
-    }
-    dropInheritedListener()
-    phase = .serving
-    tell(.serving)
-    beginPulse()
-    noteIdling()
-  }
-
-  /// The socket that an earlier process had on this path: nobody who connects meanwhile is refused.
-  private func takeInheritedListener(_ path: String) -> Int32? {
-    guard let listener = inheritedListener, listener.path == path else { return nil }
-    inheritedListener = nil
-    return listener.descriptor
-  }
-
-  /// The earlier process listened elsewhere than this one does.
-  private func dropInheritedListener() {
-    guard let listener = inheritedListener else { return }
-    inheritedListener = nil
-    close(listener.descriptor)
-    unlink(listener.path)
-  }
-
-  /// The name of an inherited socket on which connections are taken whatever limits on them are met: to look after a daemon
-  /// that others keep busy.
-  private static let administrators = "admin"
-
-  private func accepting(on descriptor: Int32, isReserved: Bool) throws(LoopError) -> SocketListener {
-    try SocketListener(
-      loop, descriptor: descriptor,
-      onAccept: { [unowned self] descriptor in assumeIsolated { $0.accept(descriptor, isReserved: isReserved) } },
-      onFailure: { [unowned self] error in
-        assumeIsolated { $0.reportSeldom(.warning, "cannot accept connections", [("error", error.description)]) }
-      })
-  }
-
-  func leave(on signals: [Int32]) throws(ServerError) {
-    try watch(signals) { [unowned self] in assumeIsolated { $0.signalled() } }
-  }
-
-  func watch(_ signals: [Int32], _ handler: @escaping @Sendable () -> Void) throws(ServerError) {
-    for number in signals {
-      do throws(LoopError) {
-        // The loop owns the handle until it stops.
-        _ = try LoopSignal(loop, number: number, onSignal: handler)
-      } catch {
-        throw ServerError(error.description)
-      }
-    }
-  }
-
-  private func signalled() {
-    if phase == .idle || phase == .serving { leave(grace: configuration.shutdownGrace) } else { leaveNow() }
-  }
-
   // MARK: Connections
 
-  private func accept(_ descriptor: Int32, isReserved: Bool) {
+  func accept(_ descriptor: Int32, isReserved: Bool) {
     mayKeepOthersWaiting = true
     do throws(LoopError) {
       let stream = try SocketStream(loop, descriptor: descriptor)
@@ -463,60 +379,5 @@ actor ServerCore {
     armedMilliseconds = nil
     bridge.hitTime(now: loop.nowNanoseconds(), into: &actions)
     settle()
-  }
-
-  // MARK: Leaving
-
-  /// Stops listening and begins to wait for the calls that run.
-  func leave(grace: Duration) {
-    guard phase == .idle || phase == .serving else { return }
-    phase = .leaving
-    for listener in listeners { listener.close() }
-    listeners = []
-    let milliseconds = UInt32(clamping: TimeoutRules.milliseconds(grace))
-    report(.info, "shutting down", [("grace-ms", "\(milliseconds)")])
-    tell(.leaving(withinMilliseconds: UInt64(milliseconds) + UInt64(configuration.limits.lingerMilliseconds)))
-    bridge.stop(graceMilliseconds: milliseconds, now: loop.nowNanoseconds(), into: &actions)
-    settle()
-  }
-
-  /// Waits for nothing any more.
-  func leaveNow() {
-    leave(grace: .zero)
-    bridge.endGrace(now: loop.nowNanoseconds(), into: &actions)
-    settle()
-  }
-
-  func linger() {
-    phase = .lingering
-    endCommands(signal: SIGTERM)
-    let timer = LoopTimer(loop) { [unowned self] in assumeIsolated { $0.end() } }
-    timer.schedule(afterMilliseconds: UInt64(configuration.limits.lingerMilliseconds))
-    lingerTimer = timer
-  }
-
-  func end() {
-    guard phase == .lingering else { return }
-    endCommands(signal: SIGKILL)
-    forgetWishes()
-    for connection in connections.all {
-      connection.reason = "the daemon stopped"
-      lose(connection)
-    }
-    settle()
-    hostEnds()
-    place?.removeSocket()
-    place = nil
-    phase = .ended
-    tell(logLimiter.takeAllSuppressed())
-    report(.info, "stopped")
-    for waiter in endWaiters { waiter.resume() }
-    endWaiters = []
-  }
-
-  /// Returns when the server has ended.
-  func waitUntilEnded() async {
-    guard phase != .ended else { return }
-    await withCheckedContinuation { endWaiters.append($0) }
   }
 }
