@@ -107,6 +107,11 @@ extension Bridge {
 
   /// What follows from the rest, and is not written.
   private mutating func indexWhatWasRead() throws(StateError) {
+    // Whether silence counts is a matter of the limits that hold now.
+    if limits.livenessMilliseconds == 0 { livenessCheckMilliseconds = nil }
+    if limits.livenessMilliseconds > 0, livenessCheckMilliseconds == nil, calls.active > 0 {
+      livenessCheckMilliseconds = 0
+    }
     for slot in calls.slots {
       let call = calls[slot].pointee
       guard call.state == .queued || call.state == .running else { continue }

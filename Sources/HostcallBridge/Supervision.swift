@@ -5,7 +5,8 @@
 /// - `delayed`: it ended a moment ago. To `starting` when the delay is over.
 /// - `starting`: it has been started, or is there without its functions. To `serving` when it has registered one of them;
 ///   to `idle` when it ends, or has taken too long and is ended, and from there on again if calls still wait.
-/// - `serving`: it has registered. To `idle` when it ends, to `starting` when calls wait for it all the same.
+/// - `serving`: it has registered what calls waited for. To `idle` when it ends, or, being a unit, of which nobody tells that,
+///   when calls wait for it all the same; a process is `starting` then, for it may be connecting again.
 /// - `resting`: it was started too often. Nobody waits for it. To `idle` when the time is over.
 ///
 /// All times are milliseconds of one clock that only goes on.
@@ -24,7 +25,7 @@ package struct Supervision {
     case idle
     case delayed(until: UInt64)
     case starting(until: UInt64)
-    case serving(since: UInt64)
+    case serving
     case resting(until: UInt64)
   }
 
@@ -32,6 +33,8 @@ package struct Supervision {
     var state = State.idle
     /// Whether its process is there, as far as is known.
     var isRunning = false
+    /// Since when it has served, as far as it has since it was started.
+    var servedSince: UInt64?
     /// Ends in a row, without a longer time of service in between.
     var ends = 0
     /// Before this it is not started.
@@ -74,29 +77,34 @@ package struct Supervision {
   package mutating func isWanted(_ worker: Int, now: UInt64) {
     switch records[worker].state {
     case .idle: begin(worker, now: now)
-    // It is there and has not its functions, or not any more; it may be connecting again.
-    case .serving: records[worker].state = .starting(until: now + UInt64(workers[worker].startMilliseconds))
+    case .serving where records[worker].isRunning:
+      records[worker].state = .starting(until: now + UInt64(workers[worker].startMilliseconds))
+    case .serving: hasEnded(worker, isWanted: true, now: now)
     case .delayed, .starting, .resting: break
     }
   }
 
-  /// It has registered one of its functions.
+  /// It has registered what calls waited for.
   package mutating func isServing(_ worker: Int, now: UInt64) {
-    if case .starting = records[worker].state { records[worker].state = .serving(since: now) }
+    guard case .starting = records[worker].state else { return }
+    records[worker].state = .serving
+    records[worker].servedSince = records[worker].servedSince ?? now
   }
 
   /// Its process has ended, or could not be started.
   package mutating func hasEnded(_ worker: Int, isWanted: Bool, now: UInt64) {
     let plan = workers[worker]
     records[worker].isRunning = false
-    if case .serving(let since) = records[worker].state, now - since >= UInt64(plan.longestDelayMilliseconds) {
+    let longest = UInt64(plan.longestDelayMilliseconds)
+    if let since = records[worker].servedSince, now - since >= longest {
       records[worker].ends = 0
+      records[worker].notBefore = now
+    } else {
+      let delay = UInt64(plan.firstDelayMilliseconds) << UInt64(min(records[worker].ends, 32))
+      records[worker].ends += 1
+      records[worker].notBefore = now + min(longest, delay)
     }
-    let delay = min(
-      UInt64(plan.longestDelayMilliseconds),
-      UInt64(plan.firstDelayMilliseconds) << UInt64(min(records[worker].ends, 32)))
-    records[worker].ends += 1
-    records[worker].notBefore = now + delay
+    records[worker].servedSince = nil
     if case .resting = records[worker].state { return }
     records[worker].state = .idle
     if isWanted { begin(worker, now: now) }
@@ -105,7 +113,8 @@ package struct Supervision {
   /// An earlier process of the daemon has started it, and it is still there.
   package mutating func isAdopted(_ worker: Int, now: UInt64) {
     records[worker].isRunning = true
-    records[worker].state = .serving(since: now)
+    records[worker].servedSince = now
+    records[worker].state = .serving
   }
 
   /// Time has passed.

@@ -6,17 +6,7 @@ import TOMLKit
 extension Settings {
   package static let workersKey = "worker"
   private static let workerKeys =
-    ["name", "functions", "command", "unit"] + workerNumbers.map(\.name)
-
-  /// What a worker has of numbers.
-  private static let workerNumbers:
-    [(name: String, keyPath: any WritableKeyPath<OnDemandWorker, Int> & Sendable, range: ClosedRange<Int>)] = [
-      ("start-milliseconds", \.startMilliseconds, 1...3_600_000),
-      ("first-delay-milliseconds", \.firstDelayMilliseconds, 0...3_600_000),
-      ("longest-delay-milliseconds", \.longestDelayMilliseconds, 0...86_400_000),
-      ("starts", \.starts, 1...1_000),
-      ("starts-within-milliseconds", \.startsWithinMilliseconds, 1...86_400_000),
-    ]
+    ["name", "functions", "command", "unit"] + OnDemandWorker.numbers.map(\.name)
 
   mutating func takeWorkers(_ file: SettingsFile) throws(SettingsError) {
     for (index, table) in try file.tables(Self.workersKey, "workers, each under [[worker]]").enumerated() {
@@ -45,7 +35,7 @@ extension Settings {
     }
     let functions = try functions(table, file, place)
     var worker = OnDemandWorker(name, functions: functions, launch: try launch(table, file, place))
-    for number in workerNumbers {
+    for number in OnDemandWorker.numbers {
       guard let value = table[number.name] else { continue }
       worker[keyPath: number.keyPath] = try file.number("\(place).\(number.name)", value, number.range)
     }
@@ -64,8 +54,7 @@ extension Settings {
       throw file.wrong("\(place).functions", "a list of at least one, such as \(example)")
     }
     for name in functions {
-      guard NameRules.isName(name) || NameRules.isPattern(name), !name.hasPrefix(ProtocolConstants.reservedNamePrefix)
-      else {
+      guard OnDemandWorker.isFunction(name) else {
         throw file.refused("\(place).functions", "“\(name)” is no name or pattern that a worker can register")
       }
     }
@@ -106,7 +95,7 @@ extension Settings {
         case .command(let command): "command = \(list(command))"
         case .unit(let unit): "unit = \(SettingsFile.quoted(unit))"
         }
-      let numbers = Self.workerNumbers.map { "\($0.name) = \(worker[keyPath: $0.keyPath])" }
+      let numbers = OnDemandWorker.numbers.map { "\($0.name) = \(worker[keyPath: $0.keyPath])" }
       return
         ([
           "", "[[\(Self.workersKey)]]", "name = \(SettingsFile.quoted(worker.name))",

@@ -79,16 +79,19 @@ package final class LoopProcess: LoopHandle {
     precondition(polling == 0, "uv_poll_start failed with \(polling)")
   }
 
-  /// Sends it a signal, if it is still there.
+  /// Sends a signal to it and to all of its group, if it is still there.
   package func send(signal: Int32) {
     loop.preconditionIsCurrent("LoopProcess.send")
-    guard isOpen else { return }
-    _ = pidfd_send_signal(descriptor, signal, nil, 0)
+    // As long as the process is there, or its end was not taken note of, nobody else has its number.
+    guard isOpen, pidfd_send_signal(descriptor, 0, nil, 0) == 0 else { return }
+    kill(-processID, signal)
   }
 
   private func hasEnded() {
     var status: Int32 = 0
     var exit: Int32?
+    // What it has started and left behind.
+    if isChild { kill(-processID, SIGTERM) }
     if isChild, waitpid(processID, &status, WNOHANG) == processID {
       exit = status & 0x7f == 0 ? (status >> 8) & 0xff : 128 + (status & 0x7f)
     }

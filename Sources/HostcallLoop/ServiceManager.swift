@@ -48,10 +48,19 @@ package struct ServiceManager: Sendable {
   package func keep(_ descriptor: Int32, name: String) throws(LoopError) {
     let attempted = "give the service manager at \(address) a descriptor to keep"
     // FDPOLL=0: whatever becomes of the other end is for the next process to see.
+    // There is one of a name, and never an older one.
+    try letGo(of: name)
     try UnixSocket.sendDatagram(
       Array("FDSTORE=1\nFDNAME=\(name)\nFDPOLL=0".utf8), descriptors: [descriptor], to: address, mayWait: true,
       attempted: attempted)
     try waitUntilHeard(attempted)
+  }
+
+  /// The manager need not keep the descriptors of this name any longer; waits until it can be told.
+  package func letGo(of name: String) throws(LoopError) {
+    try UnixSocket.sendDatagram(
+      Array("FDSTOREREMOVE=1\nFDNAME=\(name)".utf8), to: address, mayWait: true,
+      attempted: "have the service manager at \(address) let go of a descriptor")
   }
 
   /// Waits until everything that the manager was told before has been taken in.

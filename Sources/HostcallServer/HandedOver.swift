@@ -9,7 +9,7 @@ import HostcallLoop
 package struct HandedOver: Sendable {
   private static let mark: UInt64 = 0x6c6c_6163_7473_6f68
   /// Grows with every change of what is written here; the bridge counts its own.
-  private static let version: UInt32 = 1
+  static let version: UInt32 = 1
 
   /// What the bridge and then each connection has written.
   let state: [UInt8]
@@ -19,28 +19,12 @@ package struct HandedOver: Sendable {
   let passed: [PassedBatch]
   /// The socket that listens on a path, where the server had opened it itself.
   let listener: Listener?
-  /// Workers that the process has started, and that go on.
-  let commands: [Command]
   /// Nanoseconds of the monotonic clock at which nothing was read any more.
   let stoppedNanoseconds: UInt64
 
   struct Listener: Sendable {
     let path: String
     let descriptor: Int32
-  }
-
-  /// A process that serves as a worker.
-  struct Command: Sendable {
-    /// As the configuration calls it.
-    var worker = ""
-    var processID: Int32 = 0
-    var startTicks: UInt64 = 0
-
-    mutating func code(_ coder: inout StateCoder) throws(StateError) {
-      try coder.code(&worker)
-      try coder.code(&processID)
-      try coder.code(&startTicks)
-    }
   }
 
   /// Descriptors that came with one frame.
@@ -51,14 +35,12 @@ package struct HandedOver: Sendable {
   }
 
   init(
-    state: [UInt8], connections: [Int32], passed: [PassedBatch], listener: Listener?,
-    commands: [Command], stoppedNanoseconds: UInt64
+    state: [UInt8], connections: [Int32], passed: [PassedBatch], listener: Listener?, stoppedNanoseconds: UInt64
   ) {
     self.state = state
     self.connections = connections
     self.passed = passed
     self.listener = listener
-    self.commands = commands
     self.stoppedNanoseconds = stoppedNanoseconds
   }
 
@@ -74,8 +56,6 @@ package struct HandedOver: Sendable {
       try coder.code(&path)
       try coder.code(&stopped)
       try coder.code(&counts, of: 0) { (coder, count) throws(StateError) in try coder.code(&count) }
-      var commands = commands
-      try coder.code(&commands, of: Command()) { (coder, command) throws(StateError) in try command.code(&coder) }
       try coder.code(&state)
     } catch {
       preconditionFailure("writing a state fails: \(error)")
@@ -110,8 +90,6 @@ package struct HandedOver: Sendable {
     try coder.code(&path)
     try coder.code(&stopped)
     try coder.code(&counts, of: 0) { (coder, count) throws(StateError) in try coder.code(&count) }
-    var commands: [Command] = []
-    try coder.code(&commands, of: Command()) { (coder, command) throws(StateError) in try command.code(&coder) }
     try coder.code(&state)
     guard coder.isAtEnd, let connectionCount = counts.first else { throw StateError("something is left over in it") }
     let batches = counts.dropFirst().map { (here: Int($0 >> 32), count: UInt32(truncatingIfNeeded: $0)) }
@@ -127,7 +105,6 @@ package struct HandedOver: Sendable {
     listener = hasListener ? Listener(path: path, descriptor: take(1)[0]) : nil
     connections = take(Int(connectionCount))
     passed = batches.map { PassedBatch(descriptors: take($0.here), count: $0.count) }
-    self.commands = commands
     stoppedNanoseconds = stopped
     self.state = state
   }

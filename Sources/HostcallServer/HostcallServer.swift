@@ -1,3 +1,4 @@
+import HostcallBridge
 public import HostcallFunctions
 import HostcallLoop
 
@@ -49,6 +50,9 @@ public final class HostcallServer: Sendable {
         throw ServerError(
           "cannot start: the limit \(key.name) is \(value) (choose \(key.range.lowerBound) to \(key.range.upperBound))")
       }
+    }
+    if let problem = OnDemandWorker.problem(of: configuration.workers) {
+      throw ServerError("cannot start: \(problem)")
     }
   }
 

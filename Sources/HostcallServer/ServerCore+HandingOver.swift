@@ -30,6 +30,7 @@ extension ServerCore {
     } catch {
       report(.error, "not handed over, shutting down instead", [("error", "\(error)")])
       leave(grace: configuration.shutdownGrace)
+      leavesUnasked = true
     }
   }
 
@@ -49,14 +50,31 @@ extension ServerCore {
         let passed = (batch as? ChargedDescriptors)?.passed?.numbers ?? []
         return HandedOver.PassedBatch(descriptors: passed, count: UInt32(batch.count))
       },
-      listener: own, commands: handedOverCommands, stoppedNanoseconds: stopped)
+      listener: own, stoppedNanoseconds: stopped)
   }
 
   // MARK: Taking over
 
   /// Takes up the connections that came with the state which the bridge has read. On the loop thread, before anything else.
   func takeUp(_ inherited: HandedOver, _ rest: inout StateCoder) {
-    for descriptor in inherited.connections { takeUp(descriptor, &rest) }
+    var problem: StateError?
+    for descriptor in inherited.connections {
+      // After a state that makes no sense whose is whose cannot be told.
+      if problem != nil {
+        close(descriptor)
+        continue
+      }
+      do throws(StateError) {
+        var state = ConnectionState()
+        try state.code(&rest)
+        takeUp(descriptor, state)
+      } catch {
+        close(descriptor)
+        problem = error
+      }
+    }
+    if problem == nil, !rest.isAtEnd { problem = StateError("something is left over in it") }
+    if let problem { configuration.onEvent(HandedOver.notTakenOver(problem.description)) }
     // Who has no connection, if only for want of memory, is gone.
     for peer in bridge.remotePeers where connections.find(peer) == nil {
       bridge.peerIsGone(peer, sentBytes: 0, now: loop.nowNanoseconds(), into: &actions) { _, _ in nil }
@@ -75,7 +93,7 @@ extension ServerCore {
       ])
   }
 
-  private func takeUp(_ descriptor: Int32, _ rest: inout StateCoder) {
+  private func takeUp(_ descriptor: Int32, _ state: ConnectionState) {
     let stream: SocketStream
     do throws(LoopError) {
       stream = try SocketStream(loop, descriptor: descriptor)
@@ -84,11 +102,10 @@ extension ServerCore {
       return report(.warning, "connection dropped", [("error", error.description)])
     }
     do throws(StateError) {
-      var state = ConnectionState()
-      try state.code(&rest)
-      guard let identity = bridge.remoteIdentity(of: state.peer), connections.find(state.peer) == nil else {
-        throw StateError("it is of a peer that is not there")
-      }
+      guard let identity = bridge.remoteIdentity(of: state.peer), connections.find(state.peer) == nil,
+        let credentials = try? stream.peerCredentials(), credentials.userID == identity.userID,
+        credentials.processID == identity.processID
+      else { throw StateError("it is not of the peer at the other end") }
       let connection = try Connection(
         state, stream: stream,
         credentials: PeerCredentials(

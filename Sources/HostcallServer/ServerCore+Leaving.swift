@@ -12,7 +12,9 @@ extension ServerCore {
     listeners = []
     let milliseconds = UInt32(clamping: TimeoutRules.milliseconds(grace))
     report(.info, "shutting down", [("grace-ms", "\(milliseconds)")])
-    tell(.leaving(withinMilliseconds: UInt64(milliseconds) + UInt64(configuration.limits.lingerMilliseconds)))
+    tell(
+      .leaving(
+        withinMilliseconds: UInt64(milliseconds) + UInt64(configuration.limits.lingerMilliseconds) + stopMilliseconds))
     bridge.stop(graceMilliseconds: milliseconds, now: loop.nowNanoseconds(), into: &actions)
     settle()
   }
@@ -21,20 +23,28 @@ extension ServerCore {
   func leaveNow() {
     leave(grace: .zero)
     bridge.endGrace(now: loop.nowNanoseconds(), into: &actions)
+    killCommands()
     settle()
   }
 
   func linger() {
     phase = .lingering
-    endCommands(signal: SIGTERM)
-    let timer = LoopTimer(loop) { [unowned self] in assumeIsolated { $0.end() } }
+    endCommands()
+    let timer = LoopTimer(loop) { [unowned self] in assumeIsolated { $0.lingerIsOver = true } }
     timer.schedule(afterMilliseconds: UInt64(configuration.limits.lingerMilliseconds))
     lingerTimer = timer
   }
 
-  func end() {
-    guard phase == .lingering else { return }
-    endCommands(signal: SIGKILL)
+  /// A turn is over: when peers have read what was sent to them, or were waited for long enough, and workers have ended,
+  /// nothing is left to do.
+  func endIfOver() {
+    guard phase == .lingering, !hasCommands,
+      lingerIsOver || !connections.all.contains(where: { $0.stream.output.queuedBytes > 0 })
+    else { return }
+    end()
+  }
+
+  private func end() {
     forgetWishes()
     for connection in connections.all {
       connection.reason = "the daemon stopped"

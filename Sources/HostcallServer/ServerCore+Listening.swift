@@ -34,6 +34,8 @@ extension ServerCore {
       report(.info, "listening", [("socket", path)])
     }
     dropInheritedListener()
+    forgetWishes()
+    adoptCommands()
     phase = .serving
     tell(.serving)
     beginPulse()
@@ -44,6 +46,7 @@ extension ServerCore {
   private func takeInheritedListener(_ path: String) -> Int32? {
     guard let listener = inheritedListener, listener.path == path else { return nil }
     inheritedListener = nil
+    chmod(path, mode_t(configuration.socketMode))
     return listener.descriptor
   }
 
@@ -52,7 +55,7 @@ extension ServerCore {
     guard let listener = inheritedListener else { return }
     inheritedListener = nil
     close(listener.descriptor)
-    unlink(listener.path)
+    if !listeners.contains(where: { UnixSocket.path(of: $0.descriptor) == listener.path }) { unlink(listener.path) }
   }
 
   /// The name of an inherited socket on which connections are taken whatever limits on them are met: to look after a daemon
@@ -84,6 +87,9 @@ extension ServerCore {
   }
 
   private func signalled() {
-    if phase == .idle || phase == .serving { leave(grace: configuration.shutdownGrace) } else { leaveNow() }
+    let isFirst = phase == .idle || phase == .serving
+    if isFirst { return leave(grace: configuration.shutdownGrace) }
+    // Of a service manager that had this process hand over first, and which it could not, this is the first word to leave.
+    if leavesUnasked { leavesUnasked = false } else { leaveNow() }
   }
 }

@@ -19,9 +19,7 @@ extension ServerCore {
     noteLoad()
     noteIdling()
     if phase == .leaving, bridge.isDrained { linger() }
-    if phase == .lingering, commands.isEmpty, !connections.all.contains(where: { $0.stream.output.queuedBytes > 0 }) {
-      end()
-    }
+    endIfOver()
   }
 
   /// Lets whoever was woken run before this thread goes on with what one peer has a lot of: they may wait for the very

@@ -8,7 +8,7 @@ extension ServerCore {
   /// Whether there is anything to look after.
   var supervises: Bool { !supervision.workers.isEmpty }
 
-  private var nowMilliseconds: UInt64 { loop.nowNanoseconds() / 1_000_000 }
+  var nowMilliseconds: UInt64 { loop.nowNanoseconds() / 1_000_000 }
 
   /// A turn is over: who is wanted is started, and who has been started is looked for.
   func superviseTurn() {
@@ -16,7 +16,7 @@ extension ServerCore {
     let now = nowMilliseconds
     for worker in bridge.takeWanted() { supervision.isWanted(worker, now: now) }
     if supervision.isStarting {
-      for worker in supervision.workers.indices where bridge.isServed(worker) {
+      for worker in supervision.workers.indices where bridge.isServed(worker) && !bridge.isWanted(worker) {
         supervision.isServing(worker, now: now)
         forgetWish(worker)
       }
@@ -24,7 +24,7 @@ extension ServerCore {
     takeSteps()
   }
 
-  private func takeSteps() {
+  func takeSteps() {
     var steps = supervision.takeSteps()
     while !steps.isEmpty {
       for step in steps { take(step) }
@@ -78,7 +78,7 @@ extension ServerCore {
     takeSteps()
   }
 
-  private func describe(_ worker: Int) -> [(key: String, value: String)] {
+  func describe(_ worker: Int) -> [(key: String, value: String)] {
     [("worker", supervision.workers[worker].name)]
   }
 
@@ -91,88 +91,27 @@ extension ServerCore {
     }
   }
 
-  private func start(_ worker: Int, _ command: [String]) {
-    do throws(LoopError) {
-      let process = try LoopProcess(
-        loop, starting: command, environment: Self.environment(socketPath: clientsPath ?? configuration.socketPath)
-      ) { [unowned self] status in assumeIsolated { $0.hasEnded(worker, status) } }
-      commands[worker] = process
-      report(.info, "worker started", describe(worker) + [("pid", "\(process.processID)")])
-    } catch {
-      report(.error, "worker not started", describe(worker) + [("error", error.description)])
-      supervision.hasEnded(worker, isWanted: bridge.isWanted(worker), now: nowMilliseconds)
-    }
-  }
-
-  /// What a service manager has told this process is not meant for others.
-  private static func environment(socketPath: String?) -> [String: String?] {
-    var changes: [String: String?] = ["HOSTCALL_SOCKET": socketPath]
-    for name in [
-      "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "FDSTORE",
-    ] { changes.updateValue(nil, forKey: name) }
-    return changes
-  }
-
-  private func hasEnded(_ worker: Int, _ status: Int32?) {
-    guard let process = commands.removeValue(forKey: worker) else { return }
-    report(
-      .notice, "worker has ended",
-      describe(worker) + [("pid", "\(process.processID)")] + (status.map { [("status", "\($0)")] } ?? []))
-    supervision.hasEnded(worker, isWanted: phase == .serving && bridge.isWanted(worker), now: nowMilliseconds)
-    takeSteps()
-  }
-
-  /// Goes on with workers that an earlier process has started.
-  func adopt(_ inherited: [HandedOver.Command]) {
-    for command in inherited {
-      guard let worker = supervision.workers.firstIndex(where: { $0.name == command.worker }), commands[worker] == nil
-      else {
-        // Nobody wants it any more.
-        (try? LoopProcess(loop, adopting: command.processID, startTicks: command.startTicks) { _ in })?
-          .send(signal: SIGTERM)
-        continue
-      }
-      commands[worker] = try? LoopProcess(loop, adopting: command.processID, startTicks: command.startTicks) {
-        [unowned self] status in assumeIsolated { $0.hasEnded(worker, status) }
-      }
-      if commands[worker] != nil { supervision.isAdopted(worker, now: nowMilliseconds) }
-    }
-  }
-
-  /// What another process needs to go on with them.
-  var handedOverCommands: [HandedOver.Command] {
-    commands.sorted { $0.key < $1.key }.map { worker, process in
-      HandedOver.Command(
-        worker: supervision.workers[worker].name, processID: process.processID, startTicks: process.startTicks)
-    }
-  }
-
-  /// Tells commands to end.
-  func endCommands(signal: Int32) {
-    for process in commands.values { process.send(signal: signal) }
-  }
-
   // MARK: Units
 
-  /// The folder of the files that path units of the service manager watch for: beside the socket, with `.wanted` for `.sock`.
-  private var wishFolder: String? {
+  /// The folder of the files that path units of the service manager watch for.
+  private var wishFolder: String? { placeBeside(".wanted") }
+
+  /// A path beside the socket, with another ending for `.sock`.
+  func placeBeside(_ ending: String) -> String? {
     guard let path = clientsPath ?? configuration.socketPath else { return nil }
-    return (path.hasSuffix(".sock") ? String(path.dropLast(5)) : path) + ".wanted"
+    return (path.hasSuffix(".sock") ? String(path.dropLast(5)) : path) + ending
   }
 
   /// Makes the file that has the service manager start a unit.
   private func wish(_ worker: Int, _ name: String) {
     guard let folder = wishFolder else { return }
-    mkdir(folder, 0o755)
-    let path = "\(folder)/\(name)"
-    let file = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o644)
-    guard file >= 0 else {
-      let error = LoopError(attempted: "make \(path)", code: errno)
-      return report(.error, "worker not started", describe(worker) + [("error", error.description)])
+    do throws(LoopError) {
+      try PrivateFiles.touch(name, in: folder)
+      wishes.insert(worker)
+      report(.info, "worker wanted", describe(worker) + [("unit", "hostcall-worker@\(name)")])
+    } catch {
+      report(.error, "worker not started", describe(worker) + [("error", error.description)])
     }
-    close(file)
-    wishes.insert(worker)
-    report(.info, "worker wanted", describe(worker) + [("file", path)])
   }
 
   /// It is there, or nobody waits for it any more.
@@ -180,11 +119,14 @@ extension ServerCore {
     guard wishes.remove(worker) != nil, let folder = wishFolder,
       case .unit(let name) = supervision.workers[worker].launch
     else { return }
-    unlink("\(folder)/\(name)")
+    PrivateFiles.remove([name], in: folder)
   }
 
+  /// Forgets all wishes, those of an earlier process among them.
   func forgetWishes() {
-    for worker in wishes { forgetWish(worker) }
-    if let folder = wishFolder, supervises { rmdir(folder) }
+    guard supervises, let folder = wishFolder else { return }
+    wishes = []
+    let units = supervision.workers.compactMap { if case .unit(let name) = $0.launch { name } else { nil } }
+    if !units.isEmpty { PrivateFiles.remove(units, in: folder) }
   }
 }

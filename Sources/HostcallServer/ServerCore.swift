@@ -50,8 +50,11 @@ actor ServerCore {
   var inheritedListener: HandedOver.Listener?
   var place: SocketPlace?
   var listeners: [SocketListener] = []
+  /// Whether it leaves because it could not hand over, and nobody has told it to leave.
+  var leavesUnasked = false
   var wakeTimer: LoopTimer?
   var lingerTimer: LoopTimer?
+  var lingerIsOver = false
   var turnHook: LoopTurnHook?
   /// Whom so much waits for that it is to leave before all that was read is taken.
   @exclusivity(unchecked) var overdue = PeerID.nobody
@@ -75,6 +78,9 @@ actor ServerCore {
   /// that they are wanted, by their places.
   var supervision: Supervision
   var commands: [Int: LoopProcess] = [:]
+  /// Processes of workers that the configuration does not have any more, by their numbers.
+  var retired: [Int32: LoopProcess] = [:]
+  var commandTimer: LoopTimer?
   var wishes: Set<Int> = []
   var supervisionTimer: LoopTimer?
   var supervisionWake: UInt64?
@@ -156,7 +162,6 @@ actor ServerCore {
       inheritedListener = handedOver.listener
       var rest = state
       takeUp(handedOver, &rest)
-      adopt(handedOver.commands)
     }
     for (index, function) in BuiltInFunction.allCases.enumerated() {
       builtIns[UInt32(index + 1)] = function

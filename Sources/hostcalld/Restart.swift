@@ -10,6 +10,10 @@ struct Restart: Sendable {
   /// What the service manager calls the descriptor.
   static let keptName = "hostcall-state"
 
+  /// What this process ends with once it has handed over: the service manager starts another one after it, whoever has sent
+  /// the signal (EX_TEMPFAIL of sysexits.h).
+  static let exitStatus: Int32 = 75
+
   let notification: ServiceNotification?
   let writer: LineWriter
   let settings: Settings
@@ -24,9 +28,15 @@ struct Restart: Sendable {
         attempted: "hand over to another process", code: ENOTCONN,
         reason: "no service manager is there to keep the connections", advice: "SIGUSR2 is for one, such as systemd")
     }
-    try notification.keep(parcel, name: Self.keptName)
+    do throws(LoopError) {
+      try notification.keep(parcel, name: Self.keptName)
+    } catch {
+      // It may take it yet, and the next process must not take up what this one goes on with.
+      notification.letGo(of: Self.keptName)
+      throw error
+    }
     _ = writer.finish(withinMilliseconds: settings.logFlushMilliseconds)
-    _exit(0)
+    _exit(Self.exitStatus)
   }
 
   /// Opens what an earlier process has left, nil where there is nothing, or nothing that can be read.

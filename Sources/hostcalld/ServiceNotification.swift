@@ -69,14 +69,18 @@ final class ServiceNotification: Sendable {
     try manager.keep(descriptor, name: name)
   }
 
-  /// What was kept under a name was taken over.
+  /// What was kept under a name is not wanted any more.
   func letGo(of name: String) {
-    tell([("FDSTOREREMOVE", "1"), ("FDNAME", name)])
+    attempt { () throws(LoopError) in try manager.letGo(of: name) }
   }
 
   private func tell(_ assignments: [(key: String, value: String)]) {
+    attempt { () throws(LoopError) in try manager.tell(assignments) }
+  }
+
+  private func attempt(_ body: () throws(LoopError) -> Void) {
     do throws(LoopError) {
-      try manager.tell(assignments)
+      try body()
     } catch {
       let isFirst = hasFailed.withLock { hasFailed in
         defer { hasFailed = true }

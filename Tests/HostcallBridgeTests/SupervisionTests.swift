@@ -28,12 +28,12 @@ import Testing
   @Test mutating func itIsStartedAgainWhenItIsWantedAgain() {
     supervision.isWanted(0, now: 100)
     supervision.isServing(0, now: 200)
-    supervision.hasEnded(0, isWanted: false, now: 5_000)
+    supervision.hasEnded(0, isWanted: false, now: 250)
     #expect(supervision.takeSteps() == [.start(0)] && supervision.nextWake == nil)
-    supervision.isWanted(0, now: 5_005)
+    supervision.isWanted(0, now: 255)
     // It has just ended.
-    #expect(supervision.takeSteps().isEmpty && supervision.nextWake == 5_010)
-    supervision.hitTime(now: 5_010) { _ in true }
+    #expect(supervision.takeSteps().isEmpty && supervision.nextWake == 260)
+    supervision.hitTime(now: 260) { _ in true }
     #expect(supervision.takeSteps() == [.start(0)])
   }
 
@@ -49,11 +49,25 @@ import Testing
     }
     #expect(supervision.takeSteps() == [.start(0)])
     supervision.isServing(0, now: now)
-    // Long enough that it counts as well.
-    now += 80
-    supervision.hasEnded(0, isWanted: false, now: now)
-    supervision.isWanted(0, now: now)
-    #expect(supervision.nextWake == now + 10)
+    _ = supervision.takeSteps()
+    // Calls wait for it before its end is told of.
+    supervision.isWanted(0, now: now + 79)
+    supervision.hasEnded(0, isWanted: true, now: now + 79)
+    #expect(supervision.nextWake == now + 79 + 80)
+  }
+
+  @Test(arguments: [false, true])
+  mutating func afterALongServiceItIsStartedAtOnceAndCountsAnew(isMissedBefore: Bool) {
+    supervision.isWanted(0, now: 0)
+    supervision.hasEnded(0, isWanted: true, now: 0)
+    supervision.hitTime(now: 10) { _ in true }
+    supervision.isServing(0, now: 20)
+    if isMissedBefore { supervision.isWanted(0, now: 100) }
+    #expect(supervision.takeSteps() == [.start(0), .start(0)])
+    supervision.hasEnded(0, isWanted: true, now: 100)
+    #expect(supervision.takeSteps() == [.start(0)])
+    supervision.hasEnded(0, isWanted: true, now: 101)
+    #expect(supervision.takeSteps().isEmpty && supervision.nextWake == 111)
   }
 
   @Test mutating func pastItsStartsItRestsUntilTheFirstIsLongEnoughAgo() {
@@ -110,8 +124,13 @@ import Testing
     #expect(supervision.takeSteps() == [.start(0)] && supervision.nextWake == 1_010)
     supervision.hitTime(now: 1_010) { _ in true }
     supervision.isServing(0, now: 1_100)
+    #expect(supervision.takeSteps() == [.start(0)])
+    // Nobody tells of its end but the calls that wait.
     supervision.isWanted(0, now: 1_200)
     #expect(supervision.takeSteps() == [.start(0)])
+    supervision.isServing(0, now: 1_210)
+    supervision.isWanted(0, now: 1_220)
+    #expect(supervision.takeSteps().isEmpty && supervision.nextWake == 1_230)
   }
 
   @Test mutating func oneThatWasTakenOverIsNotStartedASecondTime() {

@@ -163,6 +163,82 @@ struct OnDemandProcessTests {
     #expect(service.log().contains("worker has ended worker=\"the worker\" pid=\(worker)"))
   }
 
+  @Test func itOutlivesADaemonThatIsKilledAndIsLookedAfterByTheNext() throws {
+    let service = try FakeService(configuration: Self.worker("exec $HOSTCALL serve upper -- sh -c 'echo $PPID'"))
+    let path = service.folder.file("clients")
+    let first = try service.start()
+    let caller = try RawPeer.waiting(for: path)
+    try caller.call("upper", request: 1)
+    let worker = try #require(Int32(try caller.expect(.result).text.dropLast()))
+    first.stop(signal: SIGKILL)
+    let second = try service.start()
+    let again = try RawPeer(path)
+    try again.call("upper", request: 1, flags: .wait)
+    #expect(try again.expect(.result).text == "\(worker)\n")
+    #expect(second.stop() == 0)
+    #expect(kill(worker, 0) != 0 || Self.isZombie(worker))
+    #expect(access(path + ".workers", F_OK) != 0)
+    #expect(service.log().split(separator: "\n").count { $0.contains("worker started ") } == 1)
+  }
+
+  @Test func oneThatTheConfigurationHasOtherwiseIsEndedByTheNextDaemon() throws {
+    let service = try FakeService(configuration: Self.worker("exec $HOSTCALL serve upper -- sh -c 'echo $PPID'"))
+    let first = try service.start()
+    let caller = try RawPeer.waiting(for: service.folder.file("clients"))
+    try caller.call("upper", request: 1)
+    let worker = try #require(Int32(try caller.expect(.result).text.dropLast()))
+    Files.write(
+      Self.worker("exec $HOSTCALL serve upper -- echo new").utf8, to: service.folder.file("hostcalld.toml"))
+    let (second, _) = try service.restart(first)
+    try eventually("the old one has ended") { kill(worker, 0) != 0 || Self.isZombie(worker) }
+    try caller.call("upper", request: 2)
+    #expect(try caller.expect(.result).text == "new\n")
+    #expect(second.stop() == 0)
+    #expect(service.log().contains("worker is not wanted any more, it is told to end"))
+  }
+
+  @Test func aCallThatWaitedBeforeARestartHasAWorkerThatIsNew() throws {
+    let service = try FakeService(configuration: "[server]\n")
+    let first = try service.start()
+    let caller = try RawPeer.waiting(for: service.folder.file("clients"))
+    try caller.call("upper", request: 1, flags: .wait)
+    try caller.barrier()
+    Files.write(
+      Self.worker("exec $HOSTCALL serve upper -- echo new").utf8, to: service.folder.file("hostcalld.toml"))
+    let (second, _) = try service.restart(first)
+    #expect(try caller.expect(.result).text == "new\n")
+    #expect(second.stop() == 0)
+  }
+
+  @Test func whatAWorkerHasStartedGoesWithIt() throws {
+    let folder = TemporaryFolder()
+    let daemon = try DaemonProcess(
+      configuration: Self.worker(
+        "sleep 600 & echo $! > \(folder.file("sleeper")); $HOSTCALL serve upper -- cat", "stop-milliseconds = 3000"))
+    let caller = try RawPeer(daemon.socketPath)
+    try caller.call("upper", request: 1)
+    try caller.expect(.result)
+    let text = String(decoding: Files.read(folder.file("sleeper")), as: UTF8.self)
+    let sleeper = try #require(Int32(text.dropLast()))
+    #expect(kill(sleeper, 0) == 0)
+    #expect(daemon.stop() == 0)
+    try eventually("it has ended") { kill(sleeper, 0) != 0 || Self.isZombie(sleeper) }
+  }
+
+  @Test func wishesOfADaemonThatWasKilledAreForgotten() throws {
+    let service = try FakeService(
+      configuration: "[[worker]]\nname = \"u\"\nfunctions = [\"upper\"]\nunit = \"upper\"\n")
+    let wish = service.folder.file("clients") + ".wanted/upper"
+    let first = try service.start()
+    let caller = try RawPeer.waiting(for: service.folder.file("clients"))
+    try caller.call("upper", request: 1)
+    try eventually("the file is there") { access(wish, F_OK) == 0 }
+    first.stop(signal: SIGKILL)
+    let second = try service.start()
+    #expect(access(wish, F_OK) != 0)
+    #expect(second.stop() == 0)
+  }
+
   /// Whoever is the parent of the daemons' orphans may take its time.
   private static func isZombie(_ process: Int32) -> Bool {
     String(decoding: Files.read("/proc/\(process)/stat"), as: UTF8.self).contains(") Z ")

@@ -28,7 +28,7 @@ struct RestartTests {
 
     func restart() throws {
       let (next, status) = try service.restart(daemon)
-      #expect(status == 0, "\(service.log())")
+      #expect(status == FakeService.handedOver, "\(service.log())")
       daemon = next
     }
 
@@ -343,6 +343,25 @@ struct RestartTests {
     #expect(daemon.stop(signal: SIGUSR2) == 0)
     #expect(try peer.expect(.goaway).header.status == .shuttingDown)
     #expect(daemon.standardError().contains("not handed over, shutting down instead"))
+  }
+
+  /// Its `ExecStop=` has said SIGUSR2; SIGTERM follows at once, whatever has come of that.
+  @Test func whereItCannotHandOverRunningCallsHaveTheirTime() throws {
+    let daemon = try DaemonProcess()
+    let worker = try RawPeer(daemon.socketPath)
+    let caller = try RawPeer(daemon.socketPath)
+    try worker.register("work")
+    try caller.call("work", request: 1)
+    let invoke = try worker.expect(.invoke)
+    kill(daemon.processID, SIGUSR2)
+    try worker.expect(.goaway)
+    kill(daemon.processID, SIGTERM)
+    // Heard by now: a PING is answered after it.
+    try caller.expect(.goaway)
+    for _ in 1...20 { try caller.barrier() }
+    try worker.complete(invoke.header.id, payload: [1])
+    #expect(try caller.expect(.result).payload == [1])
+    #expect(daemon.wait() == 0)
   }
 
   @Test func whileItLeavesItLeaves() throws {

@@ -21,7 +21,9 @@ final class SoakDaemon {
   func restart() throws {
     let (next, status) = try service.restart(process)
     process = next
-    guard status == 0 else { throw SoakFailure("hostcalld ended with \(status) when it handed over:\n\(log())") }
+    guard status == FakeService.handedOver else {
+      throw SoakFailure("hostcalld ended with \(status) when it handed over:\n\(log())")
+    }
   }
 
   /// Ends it without a word, and starts the next one.

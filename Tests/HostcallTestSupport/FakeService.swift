@@ -69,6 +69,9 @@ package final class FakeService {
       ].merging(environment) { $1 }, errors: folder.file("log"), descriptors: descriptors.map(\.descriptor))
   }
 
+  /// What a daemon ends with that has handed over.
+  package static let handedOver: Int32 = 75
+
   /// Has a daemon hand over, and starts the next one; gives it, and the exit status of the first.
   package func restart(_ daemon: ChildProcess) throws -> (next: ChildProcess, status: Int32) {
     kill(daemon.processID, SIGUSR2)

@@ -106,7 +106,9 @@ package final class Restarts {
       do {
         let (next, status) = try service.restart(daemon)
         daemon = next
-        guard status == 0, next.isRunning else { throw SoakFailure("hostcalld ended with \(status)") }
+        guard status == FakeService.handedOver, next.isRunning else {
+          throw SoakFailure("hostcalld ended with \(status)")
+        }
       } catch {
         return exchange.withLock { exchange in
           exchange.failure = "\(error)"
