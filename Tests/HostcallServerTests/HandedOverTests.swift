@@ -41,7 +41,9 @@ import Testing
     for descriptor in descriptors { close(descriptor) }
     let found = Self.fingerprint(try HandedOver.opened(bytes))
     #expect(HandedOver.version == 1)
-    #expect(found == 10_422_590_620_548_784_003, "the layout has changed: let HandedOver.version grow, and write \(found) and the version here")
+    #expect(
+      found == 10_422_590_620_548_784_003,
+      "the layout has changed: let HandedOver.version grow, and write \(found) and the version here")
     #expect(descriptors.count == 4)
   }
 }
