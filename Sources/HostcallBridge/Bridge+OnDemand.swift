@@ -10,6 +10,9 @@ extension Bridge {
     for function in functions.withQueue { noteDemand(ofQueue: function) }
   }
 
+  /// Whether ``takeWanted()`` has any.
+  package var wantsWorkers: Bool { !wantedWorkers.isEmpty }
+
   /// Workers that calls have begun to wait for since this was last asked, by their places, each once.
   package mutating func takeWanted() -> [Int] {
     if wantedWorkers.isEmpty { return [] }

@@ -12,7 +12,7 @@ extension ServerCore {
 
   /// A turn is over: who is wanted is started, and who has been started is looked for.
   func superviseTurn() {
-    guard phase == .serving else { return }
+    guard phase == .serving, bridge.wantsWorkers || supervision.isStarting else { return }
     let now = nowMilliseconds
     for worker in bridge.takeWanted() { supervision.isWanted(worker, now: now) }
     if supervision.isStarting {
