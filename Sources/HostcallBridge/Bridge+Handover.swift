@@ -160,7 +160,7 @@ extension Statistics {
   mutating func code(_ coder: inout StateCoder) throws(StateError) {
     try coder.code(&callsAccepted)
     try coder.code(&callsRefused)
-    for status in outcomes.indices { try coder.code(&outcomes[status]) }
+    try coder.code(numbers: &outcomes)
     try coder.code(&callsSentAgain)
     try coder.code(&completionsRejected)
     try coder.code(&protocolErrors)

@@ -44,7 +44,7 @@ struct LatencyHistogram {
     guard total > 0 else { return }
     let counts = counts ?? Counts()
     self.counts = counts
-    for bucket in 0..<Self.bucketCount { try coder.code(&counts.start[bucket]) }
+    try coder.code(numbers: UnsafeMutableRawBufferPointer(start: counts.start, count: 4 * Self.bucketCount))
   }
 
   var report: LatencyReport {

@@ -49,6 +49,24 @@ package struct StateCoder {
     }
   }
 
+  /// Many numbers that lie one after another, in the order of bytes that this processor has, which is little-endian.
+  package mutating func code(numbers: UnsafeMutableRawBufferPointer) throws(StateError) {
+    guard isReading else { return bytes.append(contentsOf: numbers) }
+    guard bytes.count - position >= numbers.count else { throw Self.tooShort }
+    bytes.withUnsafeBytes {
+      numbers.copyMemory(from: UnsafeRawBufferPointer(rebasing: $0[position..<(position + numbers.count)]))
+    }
+    position += numbers.count
+  }
+
+  package mutating func code(numbers: inout [UInt64]) throws(StateError) {
+    var problem: StateError?
+    numbers.withUnsafeMutableBytes { numbers in
+      do throws(StateError) { try code(numbers: numbers) } catch { problem = error }
+    }
+    if let problem { throw problem }
+  }
+
   package mutating func code(_ value: inout Bool) throws(StateError) {
     var byte: UInt8 = value ? 1 : 0
     try code(&byte)

@@ -30,7 +30,7 @@ enum HistoryAction: CaseIterable {
     case .subscribe: 8
     case .unsubscribe: 3
     case .publish: 12
-    case .handOver: 4
+    case .handOver: 2
     }
   }
 }
