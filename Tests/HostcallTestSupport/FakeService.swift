@@ -62,7 +62,9 @@ package final class FakeService {
     in folder: TemporaryFolder, environment: [String: String] = [:], own: [String: String] = [:]
   ) throws -> ChildProcess {
     try ChildProcess(
-      "/bin/sh", ["-c", "LISTEN_PID=$$ exec env \"$@\"", "sh"] + own.map { "\($0)=\($1)" } + [program] + arguments,
+      "/bin/sh",
+      ["-c", "LISTEN_PID=$$ exec env \"$@\"", "sh"] + own.map { "\($0)=\($1)" }
+        + Valgrind.command(for: program, arguments) + [program] + arguments,
       environment: [
         "LISTEN_FDS": "\(descriptors.count)", "LISTEN_FDNAMES": descriptors.map(\.name).joined(separator: ":"),
         "RUNTIME_DIRECTORY": folder.path,

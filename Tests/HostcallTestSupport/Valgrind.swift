@@ -1,12 +1,15 @@
 import Glibc
 
 /// Runs `hostcalld` under valgrind where `HOSTCALL_VALGRIND` asks for it, see `Scripts/sanitize`.
-enum Valgrind {
+package enum Valgrind {
   /// The exit status where it has found something; no program of this package ends with it.
   static let foundStatus: Int32 = 9
 
+  /// Whether daemons run under it.
+  package static var isWanted: Bool { getenv("HOSTCALL_VALGRIND") != nil }
+
   private static func runs(_ program: String) -> Bool {
-    program == "hostcalld" && getenv("HOSTCALL_VALGRIND") != nil
+    program.split(separator: "/").last == "hostcalld" && isWanted
   }
 
   /// What stands in front of a program, if anything.
