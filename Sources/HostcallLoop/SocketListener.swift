@@ -56,6 +56,12 @@ package final class SocketListener: LoopHandle {
     accept4(descriptor, nil, nil, Int32(SOCK_NONBLOCK.rawValue | SOCK_CLOEXEC.rawValue))
   }
 
+  /// Whether somebody waits to be accepted.
+  package var hasWaiting: Bool {
+    var interest = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+    return poll(&interest, 1, 0) > 0
+  }
+
   /// Tries again at once when accepting is paused, for instance because a connection was closed.
   package func resume() {
     loop.preconditionIsCurrent("SocketListener.resume")

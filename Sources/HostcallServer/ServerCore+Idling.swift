@@ -15,6 +15,11 @@ extension ServerCore {
 
   private func hasIdled() {
     guard phase == .serving, idleTimerIsArmed else { return }
+    if listeners.contains(where: { $0.hasWaiting }) {
+      // Somebody has connected and was not accepted yet.
+      idleTimerIsArmed = false
+      return
+    }
     report(
       .info, "nobody was connected for the idle time", [("idle-milliseconds", "\(configuration.idleMilliseconds ?? 0)")]
     )

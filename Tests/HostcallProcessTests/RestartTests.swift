@@ -217,6 +217,7 @@ struct RestartTests {
       try worker.complete(invoke.header.id)
       #expect(try caller.expect(.result).header.status == .ok)
     }
+    withExtendedLifetime(files) {}
     running.stop()
   }
 
