@@ -26,9 +26,7 @@ public struct OnDemandWorker: Sendable, Equatable {
   public var startsWithinMilliseconds = 60_000
 
   /// How long it may take to end when it is told to, in milliseconds; then it is killed.
-  public var stopMilliseconds = Self.usualStopMilliseconds
-
-  package static let usualStopMilliseconds = 7_000
+  public var stopMilliseconds = 7_000
 
   public init(_ name: String, functions: [String], launch: Launch) {
     self.name = name
@@ -36,36 +34,60 @@ public struct OnDemandWorker: Sendable, Equatable {
     self.launch = launch
   }
 
-  /// Why these workers cannot be, nil where they can.
-  package static func problem(of workers: [OnDemandWorker]) -> String? {
+  /// Errors: one of them cannot be, or not beside the others.
+  package static func check(_ workers: [OnDemandWorker]) throws(OnDemandWorkerError) {
     var names: Set<String> = []
-    var functions: Set<String> = []
-    for worker in workers {
-      guard names.insert(worker.name).inserted else { return "two workers are called “\(worker.name)”" }
+    var owners: [String: String] = [:]
+    for (index, worker) in workers.enumerated() {
+      try worker.check(index)
+      guard names.insert(worker.name).inserted else {
+        throw OnDemandWorkerError(index, "name", "two workers are called “\(worker.name)”")
+      }
       for name in worker.functions {
-        guard isFunction(name) else { return "“\(name)” is no name or pattern that a worker can register" }
-        guard functions.insert(name).inserted else { return "two workers have \(name)" }
-      }
-      switch worker.launch {
-      case .command(let command):
-        guard command.first?.hasPrefix("/") == true else {
-          return "the command of the worker “\(worker.name)” is no program by its whole path"
+        if let other = owners.updateValue(worker.name, forKey: name) {
+          throw OnDemandWorkerError(index, "functions", "the worker “\(other)” has \(name) already")
         }
-      case .unit(let unit):
-        guard NameRules.isName(unit) else { return "“\(unit)” is no unit that a worker can have" }
-      }
-      for number in numbers where !number.range.contains(worker[keyPath: number.keyPath]) {
-        return "\(number.name) of the worker “\(worker.name)” is \(worker[keyPath: number.keyPath]) (choose "
-          + "\(number.range.lowerBound) to \(number.range.upperBound))"
       }
     }
-    return nil
   }
 
-  /// Whether a worker can register something of this name.
-  package static func isFunction(_ name: String) -> Bool {
-    (NameRules.isName(name) || NameRules.isPattern(name)) && !name.hasPrefix(ProtocolConstants.reservedNamePrefix)
+  private func check(_ index: Int) throws(OnDemandWorkerError) {
+    guard !name.isEmpty else {
+      throw OnDemandWorkerError(index, "name", "a worker must have a name, such as name = \"thumbnails\"")
+    }
+    guard !functions.isEmpty else {
+      throw OnDemandWorkerError(
+        index, "functions", "worker.functions must be a list of at least one, such as \(Self.functionsExample)")
+    }
+    for name in functions {
+      guard NameRules.isName(name) || NameRules.isPattern(name), !name.hasPrefix(ProtocolConstants.reservedNamePrefix)
+      else {
+        throw OnDemandWorkerError(index, "functions", "“\(name)” is no name or pattern that a worker can register")
+      }
+    }
+    switch launch {
+    case .command(let command):
+      guard command.first?.hasPrefix("/") == true, !command.contains(where: { $0.utf8.contains(0) }) else {
+        throw OnDemandWorkerError(
+          index, "command",
+          "worker.command must be a program by its whole path and its arguments, such as \(Self.commandExample)")
+      }
+    case .unit(let unit):
+      guard NameRules.isName(unit) else {
+        throw OnDemandWorkerError(
+          index, "unit",
+          "worker.unit must be NAME of hostcall-worker@NAME.path, of letters, digits, _, - and single dots, in quotes")
+      }
+    }
+    for number in Self.numbers where !number.range.contains(self[keyPath: number.keyPath]) {
+      throw OnDemandWorkerError(
+        index, number.name,
+        "worker.\(number.name) must be a whole number from \(number.range.lowerBound) to \(number.range.upperBound)")
+    }
   }
+
+  package static let functionsExample = "functions = [\"image.thumbnail\", \"image.convert.*\"]"
+  package static let commandExample = "command = [\"/usr/bin/thumbnails\", \"--fast\"]"
 
   /// What a worker has of numbers, as a configuration calls them, with what may be.
   package static let numbers:
@@ -77,4 +99,19 @@ public struct OnDemandWorker: Sendable, Equatable {
       ("starts-within-milliseconds", \.startsWithinMilliseconds, 1...86_400_000),
       ("stop-milliseconds", \.stopMilliseconds, 1...600_000),
     ]
+}
+
+/// Why a worker cannot be.
+package struct OnDemandWorkerError: Error, CustomStringConvertible {
+  /// Its place among the workers, from 0.
+  package let worker: Int
+  /// The key of the configuration that is wrong.
+  package let key: String
+  package let description: String
+
+  init(_ worker: Int, _ key: String, _ description: String) {
+    self.worker = worker
+    self.key = key
+    self.description = description
+  }
 }

@@ -16,8 +16,6 @@ final class Connection {
   var unit: String?
   /// At an address of its own, for as long as this object is there.
   let decoder = UnsafeMutablePointer<FrameDecoder>.allocate(capacity: 1)
-  /// The largest body that the peer was told it may send, in bytes.
-  let largestBodyBytes: UInt32
   /// Whether the bridge was told that too much waits to be read by the peer.
   var isBacklogged = false
   var isPaused = false
@@ -40,14 +38,14 @@ final class Connection {
     peer: PeerID, stream: SocketStream, credentials: PeerCredentials, limits: Limits,
     largestBodyBytes: UInt32? = nil, segments: any SegmentSource
   ) {
-    self.largestBodyBytes = largestBodyBytes ?? UInt32(limits.frameBytes)
     self.peer = peer
     self.stream = stream
     self.credentials = credentials
     outputBytesBeforePause = limits.outputBytesPerConnection
     outputBytesBeforeClose = limits.outputBytesBeforeClose
     decoder.initialize(
-      to: FrameDecoder(direction: .toDaemon, largestBodyBytes: self.largestBodyBytes, segments: segments))
+      to: FrameDecoder(
+        direction: .toDaemon, largestBodyBytes: largestBodyBytes ?? UInt32(limits.frameBytes), segments: segments))
   }
 
   deinit {
@@ -117,6 +115,15 @@ final class Connection {
       if let bytes = prefix.baseAddress { body.copyMemory(from: bytes, byteCount: prefix.count) }
       if let bytes = rest.baseAddress { (body + prefix.count).copyMemory(from: bytes, byteCount: rest.count) }
     }
+  }
+}
+
+extension PeerIdentity {
+  /// Who a peer is, as the kernel has told.
+  init(_ credentials: PeerCredentials) {
+    self.init(
+      userID: credentials.userID, groupID: credentials.groupID, groupIDs: credentials.groupIDs,
+      processID: credentials.processID)
   }
 }
 

@@ -50,7 +50,7 @@ extension Connection {
   func write(_ coder: inout StateCoder) throws(StateError) {
     var state = ConnectionState()
     state.peer = peer
-    state.largestBodyBytes = largestBodyBytes
+    state.largestBodyBytes = decoder.pointee.largestBodyBytes
     state.isBacklogged = isBacklogged
     state.isPaused = isPaused
     state.unfinished = decoder.pointee.unfinished

@@ -4,12 +4,11 @@ import HostcallLoop
 
 /// What one process of the daemon leaves to the next: its state, its connections, and the socket on which it listened.
 ///
-/// The bytes begin with a mark, the version of what follows, its size and its checksum: what another version has written, or
-/// what was damaged, is not read at all.
+/// What another version has written, or what was damaged, is not read at all, see ``StateEnvelope``.
 package struct HandedOver: Sendable {
-  private static let mark: UInt64 = 0x6c6c_6163_7473_6f68
   /// Grows with every change of what is written here; the bridge counts its own.
   static let version: UInt32 = 1
+  static let envelope = StateEnvelope(of: "a state of hostcalld", version: (version, Bridge.stateVersion))
 
   /// What the bridge and then each connection has written.
   let state: [UInt8]
@@ -61,7 +60,7 @@ package struct HandedOver: Sendable {
       preconditionFailure("writing a state fails: \(error)")
     }
     let descriptors = (listener.map { [$0.descriptor] } ?? []) + connections + passed.flatMap(\.descriptors)
-    return try Parcel.pack(Self.sealed(coder.bytes), descriptors)
+    return try Parcel.pack(Self.envelope.sealed(coder.bytes), descriptors)
   }
 
   /// Takes what ``pack()`` gave, and closes it.
@@ -76,7 +75,7 @@ package struct HandedOver: Sendable {
       throw ServerError(error.description)
     }
     do throws(StateError) {
-      try self.init(Self.opened(bytes), descriptors)
+      try self.init(Self.envelope.opened(bytes), descriptors)
     } catch {
       for descriptor in descriptors { close(descriptor) }
       throw ServerError(error.description)
@@ -125,56 +124,5 @@ package struct HandedOver: Sendable {
   func closeConnections() {
     for descriptor in connections { close(descriptor) }
     if let listener { close(listener.descriptor) }
-  }
-
-  // MARK: Version and checksum
-
-  static func sealed(_ body: [UInt8]) -> [UInt8] {
-    var header = StateCoder()
-    var (mark, version, bridgeVersion) = (mark, version, Bridge.stateVersion)
-    var (size, checksum) = (UInt64(body.count), checksum(body))
-    do throws(StateError) {
-      try header.code(&mark)
-      try header.code(&version)
-      try header.code(&bridgeVersion)
-      try header.code(&size)
-      try header.code(&checksum)
-    } catch {
-      preconditionFailure("writing a state fails: \(error)")
-    }
-    return header.bytes + body
-  }
-
-  static func opened(_ bytes: [UInt8]) throws(StateError) -> [UInt8] {
-    var header = StateCoder(reading: bytes, descriptors: [])
-    var (mark, version, bridgeVersion, size, checksum) = (UInt64(0), UInt32(0), UInt32(0), UInt64(0), UInt64(0))
-    try header.code(&mark)
-    guard mark == Self.mark else { throw StateError("it is no state of hostcalld") }
-    try header.code(&version)
-    try header.code(&bridgeVersion)
-    guard (version, bridgeVersion) == (Self.version, Bridge.stateVersion) else {
-      throw StateError(
-        "it is of version \(version).\(bridgeVersion), and this hostcalld reads \(Self.version).\(Bridge.stateVersion)")
-    }
-    try header.code(&size)
-    try header.code(&checksum)
-    let body = Array(bytes.suffix(max(0, bytes.count - 32)))
-    guard UInt64(body.count) == size else { throw StateError("it has \(body.count) bytes, where \(size) should be") }
-    guard checksum == Self.checksum(body) else { throw StateError("its checksum is wrong") }
-    return body
-  }
-
-  /// FNV-1a over words of eight bytes, against damage, not against forgery: only this service's manager keeps the file.
-  private static func checksum(_ bytes: [UInt8]) -> UInt64 {
-    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
-    bytes.withUnsafeBytes { bytes in
-      let words = bytes.count / 8
-      for index in 0..<words {
-        hash = (hash ^ bytes.loadUnaligned(fromByteOffset: index * 8, as: UInt64.self)) &* 0x0000_0100_0000_01b3
-        hash ^= hash >> 32
-      }
-      for byte in bytes[(words * 8)...] { hash = (hash ^ UInt64(byte)) &* 0x0000_0100_0000_01b3 }
-    }
-    return hash
   }
 }

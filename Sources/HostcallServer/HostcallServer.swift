@@ -51,8 +51,10 @@ public final class HostcallServer: Sendable {
           "cannot start: the limit \(key.name) is \(value) (choose \(key.range.lowerBound) to \(key.range.upperBound))")
       }
     }
-    if let problem = OnDemandWorker.problem(of: configuration.workers) {
-      throw ServerError("cannot start: \(problem)")
+    do throws(OnDemandWorkerError) {
+      try OnDemandWorker.check(configuration.workers)
+    } catch {
+      throw ServerError("cannot start: \(error)")
     }
   }
 

@@ -7,39 +7,29 @@ import HostcallLoop
 /// A file beside the socket tells who they are. So the next process of the daemon goes on with them, whether this one has
 /// handed over or was killed.
 extension ServerCore {
-  /// A process that serves as a worker, as the file has it.
-  private struct Command {
-    var worker = ""
-    var command: [String] = []
-    var processID: Int32 = 0
-    var startTicks: UInt64 = 0
-
-    mutating func code(_ coder: inout StateCoder) throws(StateError) {
-      try coder.code(&worker)
-      try coder.code(&command, of: "") { (coder, text) throws(StateError) in try coder.code(&text) }
-      try coder.code(&processID)
-      try coder.code(&startTicks)
-    }
-  }
-
   /// What a killed process may take until its end is told of, in milliseconds.
   private static let killMilliseconds: UInt64 = 1_000
 
+  private var running: [RunningCommand] { Array(commands.values) + retired.values }
   var hasCommands: Bool { !commands.isEmpty || !retired.isEmpty }
 
-  /// How long commands may take to end, in milliseconds.
+  /// How long commands may take to end, in milliseconds: those that do not are killed before it is over.
   var stopMilliseconds: UInt64 {
-    hasCommands ? UInt64(supervision.workers.map(\.stopMilliseconds).max() ?? 0) + Self.killMilliseconds : 0
+    running.map { UInt64($0.command.stopMilliseconds) }.max().map { $0 + Self.killMilliseconds } ?? 0
   }
 
   // MARK: Starting
 
-  func start(_ worker: Int, _ command: [String]) {
+  func start(_ worker: Int, _ words: [String]) {
     do throws(LoopError) {
       let process = try LoopProcess(
-        loop, starting: command, environment: Self.environment(socketPath: clientsPath ?? configuration.socketPath)
+        loop, starting: words, environment: Self.environment(socketPath: clientsPath ?? configuration.socketPath)
       ) { [unowned self] status in assumeIsolated { $0.hasEnded(worker, status) } }
-      commands[worker] = process
+      let plan = supervision.workers[worker]
+      let command = StartedCommand(
+        worker: plan.name, words: words, stopMilliseconds: UInt32(plan.stopMilliseconds),
+        processID: process.processID, startTicks: process.startTicks)
+      commands[worker] = RunningCommand(command: command, process: process)
       report(.info, "worker started", describe(worker) + [("pid", "\(process.processID)")])
       writeCommands()
     } catch {
@@ -58,10 +48,10 @@ extension ServerCore {
   }
 
   private func hasEnded(_ worker: Int, _ status: Int32?) {
-    guard let process = commands.removeValue(forKey: worker) else { return }
+    guard let ended = commands.removeValue(forKey: worker) else { return }
     report(
       .notice, "worker has ended",
-      describe(worker) + [("pid", "\(process.processID)")] + (status.map { [("status", "\($0)")] } ?? []))
+      describe(worker) + [("pid", "\(ended.command.processID)")] + (status.map { [("status", "\($0)")] } ?? []))
     writeCommands()
     supervision.hasEnded(worker, isWanted: phase == .serving && bridge.isWanted(worker), now: nowMilliseconds)
     takeSteps()
@@ -71,29 +61,27 @@ extension ServerCore {
 
   /// Tells all commands to end, and kills those that do not.
   func endCommands() {
-    send(signal: SIGTERM)
     guard hasCommands else { return }
-    let timer = LoopTimer(loop) { [unowned self] in assumeIsolated { $0.killCommands() } }
-    commandTimer = timer
-    timer.schedule(afterMilliseconds: stopMilliseconds - Self.killMilliseconds)
+    for running in running { running.process.send(signal: SIGTERM) }
+    scheduleForCommands(stopMilliseconds - Self.killMilliseconds) { $0.killCommands() }
   }
 
   /// Kills all commands; what does not even end then is not waited for.
   func killCommands() {
-    send(signal: SIGKILL)
     guard hasCommands else { return }
-    let timer = LoopTimer(loop) { [unowned self] in
-      assumeIsolated {
-        $0.commands = [:]
-        $0.retired = [:]
-      }
+    for running in running { running.process.send(signal: SIGKILL) }
+    scheduleForCommands(Self.killMilliseconds) {
+      $0.commands = [:]
+      $0.retired = [:]
     }
-    commandTimer = timer
-    timer.schedule(afterMilliseconds: Self.killMilliseconds)
   }
 
-  private func send(signal: Int32) {
-    for process in Array(commands.values) + retired.values { process.send(signal: signal) }
+  /// Has something done about commands later, in the place of what was to be done.
+  private func scheduleForCommands(_ milliseconds: UInt64, _ body: @escaping @Sendable (isolated ServerCore) -> Void) {
+    commandTimer?.close()
+    let timer = LoopTimer(loop) { [unowned self] in assumeIsolated { body($0) } }
+    commandTimer = timer
+    timer.schedule(afterMilliseconds: milliseconds)
   }
 
   // MARK: From one process to the next
@@ -103,20 +91,15 @@ extension ServerCore {
   /// Writes down who runs, for the next process.
   private func writeCommands() {
     guard let path = commandsFile else { return }
-    if commands.isEmpty {
+    guard hasCommands else {
       unlink(path)
       return
     }
-    var running = commands.sorted { $0.key < $1.key }.map { worker, process in
-      let plan = supervision.workers[worker]
-      let command = if case .command(let command) = plan.launch { command } else { [String]() }
-      return Command(
-        worker: plan.name, command: command, processID: process.processID, startTicks: process.startTicks)
-    }
+    var written = running.map(\.command).sorted { $0.processID < $1.processID }
     do {
       var coder = StateCoder()
-      try coder.code(&running, of: Command()) { (coder, command) throws(StateError) in try command.code(&coder) }
-      try PrivateFiles.write(HandedOver.sealed(coder.bytes), to: path)
+      try StartedCommand.code(&written, &coder)
+      try PrivateFiles.write(StartedCommand.envelope.sealed(coder.bytes), to: path)
     } catch {
       report(
         .warning, "the next process will not know of the workers that this one has started", [("error", "\(error)")])
@@ -129,45 +112,49 @@ extension ServerCore {
     guard let path = commandsFile else { return }
     let bytes = PrivateFiles.read(path)
     if bytes.isEmpty { return }
-    var found: [Command] = []
+    var found: [StartedCommand] = []
     do throws(StateError) {
-      var coder = StateCoder(reading: try HandedOver.opened(bytes), descriptors: [])
-      try coder.code(&found, of: Command()) { (coder, command) throws(StateError) in try command.code(&coder) }
+      var coder = StateCoder(reading: try StartedCommand.envelope.opened(bytes), descriptors: [])
+      try StartedCommand.code(&found, &coder)
     } catch {
       report(.warning, "workers of the last process are not known", [("error", "\(path): \(error)")])
     }
     for command in found { adopt(command) }
     writeCommands()
-  }
-
-  private func adopt(_ command: Command) {
-    let worker = supervision.workers.firstIndex {
-      $0.name == command.worker && $0.launch == .command(command.command)
-    }
-    if let worker, commands[worker] == nil {
-      commands[worker] = try? LoopProcess(loop, adopting: command.processID, startTicks: command.startTicks) {
-        [unowned self] status in assumeIsolated { $0.hasEnded(worker, status) }
-      }
-      if commands[worker] != nil { supervision.isAdopted(worker, now: nowMilliseconds) }
-    } else {
-      retire(command)
+    guard let longest = retired.values.map(\.command.stopMilliseconds).max() else { return }
+    scheduleForCommands(UInt64(longest)) { core in
+      for retired in core.retired.values { retired.process.send(signal: SIGKILL) }
     }
   }
 
-  private func retire(_ command: Command) {
+  private func adopt(_ command: StartedCommand) {
     let processID = command.processID
-    let process = try? LoopProcess(loop, adopting: processID, startTicks: command.startTicks) { [unowned self] _ in
-      assumeIsolated { $0.retired[processID] = nil }
+    let worker = supervision.workers.firstIndex { $0.name == command.worker && $0.launch == .command(command.words) }
+    if let worker, commands[worker] == nil {
+      guard let process = process(of: command, onEnd: { $0.hasEnded(worker, $1) }) else { return }
+      commands[worker] = RunningCommand(command: command, process: process)
+      supervision.isAdopted(worker, now: nowMilliseconds)
+    } else {
+      guard let process = process(of: command, onEnd: { core, _ in core.retiredHasEnded(processID) }) else { return }
+      retired[processID] = RunningCommand(command: command, process: process)
+      report(
+        .notice, "worker is not wanted any more, it is told to end",
+        [("worker", command.worker), ("pid", "\(processID)")])
+      process.send(signal: SIGTERM)
     }
-    guard let process else { return }
-    retired[processID] = process
-    report(
-      .notice, "worker is not wanted any more, it is told to end",
-      [("worker", command.worker), ("pid", "\(processID)")])
-    process.send(signal: SIGTERM)
-    let timer = LoopTimer(loop) { [unowned self] in
-      assumeIsolated { $0.retired[processID]?.send(signal: SIGKILL) }
+  }
+
+  /// The process of a command that an earlier daemon has started; nil where it has ended.
+  private func process(
+    of command: StartedCommand, onEnd: @escaping @Sendable (isolated ServerCore, Int32?) -> Void
+  ) -> LoopProcess? {
+    try? LoopProcess(loop, adopting: command.processID, startTicks: command.startTicks) { [unowned self] status in
+      assumeIsolated { onEnd($0, status) }
     }
-    timer.schedule(afterMilliseconds: UInt64(OnDemandWorker.usualStopMilliseconds))
+  }
+
+  private func retiredHasEnded(_ processID: Int32) {
+    retired[processID] = nil
+    writeCommands()
   }
 }

@@ -85,7 +85,8 @@ extension ServerCore {
       begin(connection)
       flush(connection)
     }
-    let gap = (loop.nowNanoseconds() - min(loop.nowNanoseconds(), inherited.stoppedNanoseconds)) / 1_000
+    let now = loop.nowNanoseconds()
+    let gap = (now - min(now, inherited.stoppedNanoseconds)) / 1_000
     report(
       .notice, "took over",
       [
@@ -102,16 +103,12 @@ extension ServerCore {
       return report(.warning, "connection dropped", [("error", error.description)])
     }
     do throws(StateError) {
-      guard let identity = bridge.remoteIdentity(of: state.peer), connections.find(state.peer) == nil,
-        let credentials = try? stream.peerCredentials(), credentials.userID == identity.userID,
-        credentials.processID == identity.processID
+      guard let credentials = try? stream.peerCredentials(), connections.find(state.peer) == nil,
+        bridge.remoteIdentity(of: state.peer) == PeerIdentity(credentials)
       else { throw StateError("it is not of the peer at the other end") }
       let connection = try Connection(
-        state, stream: stream,
-        credentials: PeerCredentials(
-          userID: identity.userID, groupID: identity.groupID, groupIDs: identity.groupIDs,
-          processID: identity.processID),
-        limits: bridge.limits(of: state.peer), segments: loop.segmentPool)
+        state, stream: stream, credentials: credentials, limits: bridge.limits(of: state.peer),
+        segments: loop.segmentPool)
       connections.insert(connection)
       bridge.peerKeeps(connection.peer, inputBytes: connection.keptBytes, into: &actions)
     } catch {

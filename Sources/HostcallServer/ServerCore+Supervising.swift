@@ -42,8 +42,8 @@ extension ServerCore {
       report(
         .warning, "worker has not registered in time, it is ended",
         describe(worker) + [("milliseconds", "\(supervision.workers[worker].startMilliseconds)")])
-      if let process = commands[worker] {
-        process.send(signal: SIGKILL)
+      if let running = commands[worker] {
+        running.process.send(signal: SIGKILL)
       } else {
         supervision.hasEnded(worker, isWanted: bridge.isWanted(worker), now: nowMilliseconds)
       }

@@ -77,9 +77,9 @@ actor ServerCore {
   /// Workers that are started when they are wanted, those that run as processes of this one's, and those of which a file says
   /// that they are wanted, by their places.
   var supervision: Supervision
-  var commands: [Int: LoopProcess] = [:]
+  var commands: [Int: RunningCommand] = [:]
   /// Processes of workers that the configuration does not have any more, by their numbers.
-  var retired: [Int32: LoopProcess] = [:]
+  var retired: [Int32: RunningCommand] = [:]
   var commandTimer: LoopTimer?
   var wishes: Set<Int> = []
   var supervisionTimer: LoopTimer?
@@ -94,6 +94,10 @@ actor ServerCore {
   var host: LocalHost
 
   init(_ configuration: HostcallServer.Configuration, loop: EventLoop) {
+    var configuration = configuration
+    // Nothing of it is kept once it was read.
+    let handedOver = configuration.handedOver
+    configuration.handedOver = nil
     self.configuration = configuration
     self.loop = loop
     supervision = Supervision(configuration.workers)
@@ -109,7 +113,7 @@ actor ServerCore {
         secret: secret, now: now)
     }
     bridge = makeBridge()
-    if let handedOver = configuration.handedOver {
+    if let handedOver {
       do throws(StateError) {
         var state = handedOver.begin()
         try bridge.code(&state)
@@ -194,12 +198,9 @@ actor ServerCore {
   private func open(
     _ stream: SocketStream, credentials: PeerCredentials, descriptor: Int32, isReserved: Bool
   ) throws(LoopError) {
-    let identity = PeerIdentity(
-      userID: credentials.userID, groupID: credentials.groupID, groupIDs: credentials.groupIDs,
-      processID: credentials.processID)
     let peer: PeerID
     do throws(ConnectionRefusal) {
-      peer = try bridge.peerConnected(identity, isReserved: isReserved, now: loop.nowNanoseconds())
+      peer = try bridge.peerConnected(PeerIdentity(credentials), isReserved: isReserved, now: loop.nowNanoseconds())
     } catch {
       return refuse(stream, credentials, error)
     }

@@ -69,7 +69,7 @@ public struct DecodedFrame {
 package struct FrameDecoder: ~Copyable {
   private let direction: FrameDirection
   /// The largest body taken, in bytes: the connection's `max-frame`.
-  private let largestBodyBytes: UInt32
+  package let largestBodyBytes: UInt32
   /// The smallest body that gets memory of its own, in bytes.
   private let smallestLargeBodyBytes: UInt32
   private let segments: (any SegmentSource)?

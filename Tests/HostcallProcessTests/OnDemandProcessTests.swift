@@ -79,23 +79,6 @@ struct OnDemandProcessTests {
     #expect(log.contains("worker was started too often"))
   }
 
-  @Test func aProgramThatIsNotThereIsSaidToBeSo() throws {
-    let daemon = try DaemonProcess(
-      configuration: """
-        [[worker]]
-        name = "gone"
-        functions = ["upper"]
-        command = ["/nowhere/worker"]
-        first-delay-milliseconds = 0
-        starts = 1
-        """)
-    let caller = try RawPeer(daemon.socketPath)
-    try caller.call("upper", request: 1)
-    #expect(try caller.expect(.result).header.status == .unavailable)
-    #expect(daemon.stop() == 0)
-    #expect(daemon.standardError().contains("cannot start /nowhere/worker: no such file or directory"))
-  }
-
   @Test func oneThatDoesNotRegisterIsEnded() throws {
     let daemon = try DaemonProcess(
       configuration: Self.worker("exec sleep 600", "start-milliseconds = 50\nstarts = 1\nfirst-delay-milliseconds = 1"))
@@ -121,40 +104,22 @@ struct OnDemandProcessTests {
     #expect(daemon.standardError().contains("limit=workers-lost-per-call"))
   }
 
-  @Test func aUnitIsWishedForByAFile() throws {
-    let daemon = try DaemonProcess(
-      configuration: """
-        [[worker]]
-        name = "the unit"
-        functions = ["upper.*"]
-        unit = "upper"
-        """)
-    let caller = try RawPeer(daemon.socketPath)
-    try caller.call("upper.case", request: 1, payload: [1])
-    let wish = daemon.socketPath + ".wanted/upper"
-    try eventually("the file is there") { access(wish, F_OK) == 0 }
-    let worker = try RawPeer(daemon.socketPath)
-    try worker.register("upper.*")
-    let invoke = try worker.expect(.invoke)
-    try eventually("it is gone") { access(wish, F_OK) != 0 }
-    try worker.complete(invoke.header.id)
-    #expect(try caller.expect(.result).header.status == .ok)
-    #expect(daemon.stop() == 0)
-    #expect(access(daemon.socketPath + ".wanted", F_OK) != 0)
-  }
-
   @Test func aRestartKeepsItRunning() throws {
+    // A call runs until there is a file of its name.
+    let folder = TemporaryFolder()
+    let script = "read name; until [ -e \(folder.file("$name")) ]; do sleep 0.01; done; echo $PPID"
     let service = try FakeService(
-      configuration: Self.worker("exec $HOSTCALL serve upper -- sh -c 'sleep 0.2; echo $PPID'", "starts = 1"))
+      configuration: Self.worker("exec $HOSTCALL serve upper -- sh -c '\(script)'", "starts = 1"))
     var daemon = try service.start()
     let caller = try RawPeer.waiting(for: service.folder.file("clients"))
-    try caller.call("upper", request: 1)
+    Files.write([], to: folder.file("1"))
+    try caller.call("upper", request: 1, payload: Array("1\n".utf8))
     let first = try caller.expect(.result).text
     for request in 2...4 as ClosedRange<UInt64> {
-      // One call runs while the daemon is restarted.
-      try caller.call("upper", request: request)
+      try caller.call("upper", request: request, payload: Array("\(request)\n".utf8))
       try caller.barrier()
       (daemon, _) = try service.restart(daemon)
+      Files.write([], to: folder.file("\(request)"))
       let result = try caller.expect(.result)
       #expect(result.header.status == .ok && result.text == first)
     }
@@ -180,6 +145,25 @@ struct OnDemandProcessTests {
     #expect(second.stop() == 0)
     #expect(kill(worker, 0) != 0 || Self.isZombie(worker))
     #expect(access(path + ".workers", F_OK) != 0)
+    #expect(service.log().split(separator: "\n").count { $0.contains("worker started ") } == 1)
+  }
+
+  @Test func itStaysWhereTheNextDaemonCannotReadTheStateOfTheLast() throws {
+    let service = try FakeService(configuration: Self.worker("exec $HOSTCALL serve upper -- sh -c 'echo $PPID'"))
+    let path = service.folder.file("clients")
+    let first = try service.start()
+    let caller = try RawPeer.waiting(for: path)
+    try caller.call("upper", request: 1)
+    let worker = try caller.expect(.result).text
+    kill(first.processID, SIGUSR2)
+    service.manager.serve { first.isRunning }
+    try service.manager.damage(.ofAnotherVersion)
+    let second = try service.start()
+    let again = try RawPeer(path)
+    try again.call("upper", request: 1, flags: .wait)
+    #expect(try again.expect(.result).text == worker)
+    #expect(second.stop() == 0)
+    #expect(service.log().contains("was not taken over"))
     #expect(service.log().split(separator: "\n").count { $0.contains("worker started ") } == 1)
   }
 
@@ -227,20 +211,6 @@ struct OnDemandProcessTests {
     try eventually("it has ended") { kill(sleeper, 0) != 0 || Self.isZombie(sleeper) }
   }
 
-  @Test func wishesOfADaemonThatWasKilledAreForgotten() throws {
-    let service = try FakeService(
-      configuration: "[[worker]]\nname = \"u\"\nfunctions = [\"upper\"]\nunit = \"upper\"\n")
-    let wish = service.folder.file("clients") + ".wanted/upper"
-    let first = try service.start()
-    let caller = try RawPeer.waiting(for: service.folder.file("clients"))
-    try caller.call("upper", request: 1)
-    try eventually("the file is there") { access(wish, F_OK) == 0 }
-    first.stop(signal: SIGKILL)
-    let second = try service.start()
-    #expect(access(wish, F_OK) != 0)
-    #expect(second.stop() == 0)
-  }
-
   /// Whoever is the parent of the daemons' orphans may take its time.
   private static func isZombie(_ process: Int32) -> Bool {
     String(decoding: Files.read("/proc/\(process)/stat"), as: UTF8.self).contains(") Z ")
@@ -256,5 +226,62 @@ struct OnDemandProcessTests {
     #expect(environment.contains("HOSTCALL_SOCKET=\(service.folder.file("clients"))\n"))
     #expect(!environment.contains("NOTIFY_SOCKET") && !environment.contains("LISTEN_"))
     #expect(daemon.stop() == 0)
+  }
+}
+
+/// What a daemon does about workers on demand without a process of theirs.
+@Suite("Workers on demand that are units, or not there", .timeLimit(.minutes(3)))
+struct OnDemandUnitTests {
+  @Test func aUnitIsWishedForByAFile() throws {
+    let daemon = try DaemonProcess(
+      configuration: """
+        [[worker]]
+        name = "the unit"
+        functions = ["upper.*"]
+        unit = "upper"
+        """)
+    let caller = try RawPeer(daemon.socketPath)
+    try caller.call("upper.case", request: 1, payload: [1])
+    let wish = daemon.socketPath + ".wanted/upper"
+    try eventually("the file is there") { access(wish, F_OK) == 0 }
+    let worker = try RawPeer(daemon.socketPath)
+    try worker.register("upper.*")
+    let invoke = try worker.expect(.invoke)
+    try eventually("it is gone") { access(wish, F_OK) != 0 }
+    try worker.complete(invoke.header.id)
+    #expect(try caller.expect(.result).header.status == .ok)
+    #expect(daemon.stop() == 0)
+    #expect(access(daemon.socketPath + ".wanted", F_OK) != 0)
+  }
+
+  @Test func wishesOfADaemonThatWasKilledAreForgotten() throws {
+    let service = try FakeService(
+      configuration: "[[worker]]\nname = \"u\"\nfunctions = [\"upper\"]\nunit = \"upper\"\n")
+    let wish = service.folder.file("clients") + ".wanted/upper"
+    let first = try service.start()
+    let caller = try RawPeer.waiting(for: service.folder.file("clients"))
+    try caller.call("upper", request: 1)
+    try eventually("the file is there") { access(wish, F_OK) == 0 }
+    first.stop(signal: SIGKILL)
+    let second = try service.start()
+    #expect(access(wish, F_OK) != 0)
+    #expect(second.stop() == 0)
+  }
+
+  @Test func aProgramThatIsNotThereIsSaidToBeSo() throws {
+    let daemon = try DaemonProcess(
+      configuration: """
+        [[worker]]
+        name = "gone"
+        functions = ["upper"]
+        command = ["/nowhere/worker"]
+        first-delay-milliseconds = 0
+        starts = 1
+        """)
+    let caller = try RawPeer(daemon.socketPath)
+    try caller.call("upper", request: 1)
+    #expect(try caller.expect(.result).header.status == .unavailable)
+    #expect(daemon.stop() == 0)
+    #expect(daemon.standardError().contains("cannot start /nowhere/worker: no such file or directory"))
   }
 }

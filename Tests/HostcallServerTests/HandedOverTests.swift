@@ -39,7 +39,7 @@ import Testing
       listener: HandedOver.Listener(path: "/s", descriptor: 0), stoppedNanoseconds: 14)
     let (bytes, descriptors) = try Parcel.unpack(envelope.pack())
     for descriptor in descriptors { close(descriptor) }
-    let found = Self.fingerprint(try HandedOver.opened(bytes))
+    let found = Self.fingerprint(try HandedOver.envelope.opened(bytes))
     #expect(HandedOver.version == 1)
     #expect(
       found == 10_422_590_620_548_784_003,
