@@ -147,8 +147,8 @@ package final class LoopProcess: LoopHandle {
     posix_spawnattr_setpgroup(&attributes, 0)
     posix_spawnattr_setflags(
       &attributes, Int16(POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETPGROUP))
-    return withStrings(command) { arguments in
-      withStrings(environment(changes)) { environment in
+    return CStrings.with(command) { arguments in
+      CStrings.with(environment(changes)) { environment in
         posix_spawn(&processID, program, &actions, &attributes, arguments, environment)
       }
     }
@@ -163,13 +163,5 @@ package final class LoopProcess: LoopHandle {
       next += 1
     }
     return entries + changes.compactMap { key, value in value.map { "\(key)=\($0)" } }
-  }
-
-  private static func withStrings<Result>(
-    _ strings: [String], _ use: ([UnsafeMutablePointer<CChar>?]) -> Result
-  ) -> Result {
-    let pointers = strings.map { strdup($0) }
-    defer { for pointer in pointers { free(pointer) } }
-    return use(pointers + [nil])
   }
 }

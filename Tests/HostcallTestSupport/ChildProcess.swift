@@ -58,8 +58,8 @@ package final class ChildProcess {
     let path = program.hasPrefix("/") ? program : "\(Self.productsFolder)/\(program)"
     let command = Valgrind.command(for: program, arguments) + [path]
     var process: pid_t = 0
-    let code = Self.withStrings(command + arguments) { arguments in
-      Self.withStrings(Self.environment(environment)) { environment in
+    let code = CStrings.with(command + arguments) { arguments in
+      CStrings.with(Self.environment(environment)) { environment in
         posix_spawnp(&process, command[0], &actions, nil, arguments, environment)
       }
     }
@@ -114,14 +114,6 @@ package final class ChildProcess {
     let dropped = ["HOSTCALL_SOCKET", "RUNTIME_DIRECTORY", "XDG_RUNTIME_DIR"] + added.keys
     entries.removeAll { entry in dropped.contains { entry.hasPrefix("\($0)=") } }
     return entries + added.map { "\($0.key)=\($0.value)" }
-  }
-
-  private static func withStrings<Result>(
-    _ strings: [String], _ use: ([UnsafeMutablePointer<CChar>?]) -> Result
-  ) -> Result {
-    let pointers = strings.map { strdup($0) }
-    defer { for pointer in pointers { free(pointer) } }
-    return use(pointers + [nil])
   }
 }
 

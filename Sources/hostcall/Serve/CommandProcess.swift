@@ -60,8 +60,8 @@ struct CommandProcess: ~Copyable {
     sigaddset(&signals, SIGPIPE)
     posix_spawnattr_setsigdefault(&attributes, &signals)
     var processID: pid_t = 0
-    let code = withCStrings(program.words) { words in
-      withCStrings(environment) { environment in
+    let code = CStrings.with(program.words) { words in
+      CStrings.with(environment) { environment in
         posix_spawn(&processID, program.path, &actions, &attributes, words, environment)
       }
     }
@@ -79,13 +79,5 @@ struct CommandProcess: ~Copyable {
     case E2BIG: "metadata is passed in the environment, which has a limit"
     default: nil
     }
-  }
-
-  private static func withCStrings<Result>(
-    _ strings: [String], _ use: ([UnsafeMutablePointer<CChar>?]) -> Result
-  ) -> Result {
-    let pointers = strings.map { strdup($0) }
-    defer { for pointer in pointers { free(pointer) } }
-    return use(pointers + [nil])
   }
 }
