@@ -31,6 +31,13 @@ package final class HeapCondition<State>: @unchecked Sendable {
     condition.deallocate()
   }
 
+  /// The value as it is now.
+  package var current: State {
+    mutex.lock()
+    defer { mutex.unlock() }
+    return value.pointee
+  }
+
   /// Runs `change` with the value, and wakes those who wait where it says so.
   package func change(_ change: (inout State) -> Bool) {
     mutex.lock()

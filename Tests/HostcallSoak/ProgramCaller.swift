@@ -18,11 +18,13 @@ package struct ProgramCaller: Sendable {
 
   /// Makes so many calls; throws what was wrong with one.
   package func run(calls: Int) async throws {
-    try await run(HeapLock(CallAccount())) { $0 < calls / Self.tasks }
+    try await run(HeapCondition(CallAccount())) { made, _ in made < calls / Self.tasks }
   }
 
-  /// Makes calls as long as they are wanted, asked by each task with how many it has made.
-  func run(_ account: HeapLock<CallAccount>, while isWanted: @escaping @Sendable (Int) -> Bool) async throws {
+  /// Makes calls as long as they are wanted, asked by each task with how many it has made, and with all of them.
+  func run(
+    _ account: HeapCondition<CallAccount>, while isWanted: @escaping @Sendable (Int, CallAccount) -> Bool
+  ) async throws {
     try await withThrowingTaskGroup(of: Void.self) { group in
       for task in 0..<Self.tasks {
         group.addTask { try await makeCalls(task, account, isWanted) }
@@ -33,19 +35,25 @@ package struct ProgramCaller: Sendable {
 
   /// Each task has a client of its own, which it replaces when its connection is lost.
   private func makeCalls(
-    _ task: Int, _ account: HeapLock<CallAccount>, _ isWanted: @Sendable (Int) -> Bool
+    _ task: Int, _ account: HeapCondition<CallAccount>, _ isWanted: @Sendable (Int, CallAccount) -> Bool
   ) async throws {
     var random = SeededGenerator(seed: number &* 1_000 &+ UInt64(task))
     var client: HostcallClient?
     var place = 0
-    while isWanted(place) {
+    while isWanted(place, account.current) {
       let identity = number << 40 | UInt64(task) << 32 | UInt64(place)
       place += 1
       let connected = try await connected(client)
       client = connected
-      account.withLock { $0.begun += 1 }
+      account.change { account in
+        account.begun += 1
+        return false
+      }
       let outcome = try await call(connected, identity, &random)
-      account.withLock { $0[keyPath: outcome] += 1 }
+      account.change { account in
+        account[keyPath: outcome] += 1
+        return true
+      }
       if outcome == \.lost {
         await connected.close()
         client = nil

@@ -15,10 +15,12 @@ package final class Kills {
     package init() {}
   }
 
+  /// How long the outcomes between two kills may take.
+  private static let mostSeconds = 60
+
   private let options: Options
   private let service: FakeService
-  private let account = HeapLock(CallAccount())
-  private let isOver = HeapLock(false)
+  private let account = HeapCondition(CallAccount())
   private var daemon: ChildProcess
 
   package init(_ options: Options) throws {
@@ -35,15 +37,15 @@ package final class Kills {
     }
     nonisolated(unsafe) let this = self
     let killer = try SystemThread(named: "killer") { this.killAgainAndAgain() }
-    let (account, isOver) = (account, isOver)
     var violations: [String] = []
     do {
-      try await ProgramCaller(socketPath: path, number: 1).run(account) { _ in !isOver.withLock { $0 } }
+      try await ProgramCaller(socketPath: path, number: 1).run(account) { !$1.isOver }
     } catch {
       violations.append("\(error)")
-      isOver.withLock { $0 = true }
+      end()
     }
     killer.join()
+    if let failure { violations.append(failure) }
     for worker in workers {
       if !worker.isRunning {
         violations.append("a worker has ended: \(String(decoding: Files.read(errors), as: UTF8.self))")
@@ -52,42 +54,53 @@ package final class Kills {
     }
     let status = daemon.stop()
     if status != 0 { violations.append("hostcalld ended with \(status): \(service.log())") }
-    let final = account.withLock { $0 }
+    let final = account.current
     if final.begun != final.outcomes { violations.append("\(final.begun) calls, \(final.outcomes) outcomes") }
     return KillReport(kills: killed, account: final, violations: violations)
   }
 
+  /// The killer's own, until it has ended.
   private var killed = 0
+  private var failure: String?
 
   private func killAgainAndAgain() {
-    var answeredBefore = 0
-    for number in 1...options.kills {
-      // Answers have to come again after each kill, from workers that have registered again.
-      let wanted = answeredBefore + options.outcomesBetween
-      while account.withLock({ $0.answered }) < wanted {
-        if isOver.withLock({ $0 }) { return }
-        // A pause between looks; nothing waits for it.
-        usleep(500)
-      }
-      do {
+    do {
+      for number in 1...options.kills {
+        try waitForAnswers()
+        if account.current.isOver { return }
         daemon.stop(signal: SIGKILL)
         daemon = try service.start()
-      } catch {
-        break
+        killed = number
+        options.progress("\(number) of \(options.kills)")
       }
-      killed = number
-      answeredBefore = account.withLock { $0.answered }
-      options.progress("\(number) of \(options.kills)")
+      try waitForAnswers()
+    } catch {
+      failure = "\(error)"
     }
-    let wanted = answeredBefore + options.outcomesBetween
-    while account.withLock({ $0.answered }) < wanted, !isOver.withLock({ $0 }) { usleep(500) }
-    isOver.withLock { $0 = true }
+    end()
+  }
+
+  /// Answers have to come again after each kill, from workers that have registered again.
+  private func waitForAnswers() throws {
+    let wanted = account.current.answered + options.outcomesBetween
+    guard account.wait(milliseconds: Self.mostSeconds * 1_000, until: { $0.isOver || $0.answered >= wanted }) else {
+      throw SoakFailure("\(wanted) answers have not come within \(Self.mostSeconds) s")
+    }
+  }
+
+  private func end() {
+    account.change { account in
+      account.isOver = true
+      return true
+    }
   }
 }
 
 /// What has become of calls.
 package struct CallAccount: Sendable {
   package internal(set) var begun = 0
+  /// No more are wanted.
+  package internal(set) var isOver = false
   /// With what a worker has answered.
   package internal(set) var answered = 0
   /// Ended by the client library, for their connection was lost.

@@ -19,8 +19,8 @@ package final class Restarts {
   }
 
   private static let callerCount = 4
-  /// How long the last calls may take.
-  private static let mostSecondsToEnd: UInt64 = 60
+  /// How long the answers between two restarts, and the last calls, may take.
+  private static let mostSeconds: UInt64 = 60
 
   /// What the two threads tell each other.
   private struct Exchange {
@@ -32,7 +32,7 @@ package final class Restarts {
 
   private let options: Options
   private let service: FakeService
-  private let exchange = HeapLock(Exchange())
+  private let exchange = HeapCondition(Exchange())
   private let callers: [LoadCaller]
   private let streams: LoadStreamCaller
   private let publisher: LoadPublisher
@@ -59,15 +59,18 @@ package final class Restarts {
     let restarter = try SystemThread(named: "restarter") { this.restartAgainAndAgain() }
     var end: UInt64 = .max
     var now = MonotonicTime.nanoseconds()
-    while !exchange.withLock({ $0.isOver }) || !peers.allSatisfy({ $0.isIdle }) {
-      let isOver = exchange.withLock { $0.isOver }
-      if isOver, end == .max { end = now + Self.mostSecondsToEnd * 1_000_000_000 }
+    while !exchange.current.isOver || !peers.allSatisfy({ $0.isIdle }) {
+      let isOver = exchange.current.isOver
+      if isOver, end == .max { end = now + Self.mostSeconds * 1_000_000_000 }
       guard try turn(isOver: isOver), now < end else { break }
       now = MonotonicTime.nanoseconds()
       let answers = callers.reduce(0) { $0 + $1.nanoseconds.count }
-      exchange.withLock { $0.answers = answers }
+      exchange.change { exchange in
+        exchange.answers = answers
+        return true
+      }
     }
-    exchange.withLock { $0.isOver = true }
+    finish(failure: nil)
     restarter.join()
     return try report()
   }
@@ -96,13 +99,10 @@ package final class Restarts {
   private func restartAgainAndAgain() {
     var answersWanted = options.answersBetween
     for number in 1...options.restarts {
-      while true {
-        let (answers, isOver) = exchange.withLock { ($0.answers, $0.isOver) }
-        if isOver { return }
-        if answers >= answersWanted { break }
-        // A pause between looks; nothing waits for it.
-        usleep(500)
-      }
+      let wanted = answersWanted
+      let haveCome = exchange.wait(milliseconds: Int(Self.mostSeconds) * 1_000) { $0.isOver || $0.answers >= wanted }
+      guard haveCome else { return finish(failure: "\(wanted) answers have not come within \(Self.mostSeconds) s") }
+      if exchange.current.isOver { return }
       do {
         let (next, status) = try service.restart(daemon)
         daemon = next
@@ -110,31 +110,37 @@ package final class Restarts {
           throw SoakFailure("hostcalld ended with \(status)")
         }
       } catch {
-        return exchange.withLock { exchange in
-          exchange.failure = "\(error)"
-          exchange.isOver = true
-        }
+        return finish(failure: "\(error)")
       }
-      answersWanted = exchange.withLock { exchange in
+      exchange.change { exchange in
         exchange.restarts = number
-        return exchange.answers + options.answersBetween
+        return false
       }
+      answersWanted = exchange.current.answers + options.answersBetween
       if number.isMultiple(of: 10) { options.progress("\(number) of \(options.restarts)") }
     }
-    exchange.withLock { $0.isOver = true }
+    finish(failure: nil)
+  }
+
+  private func finish(failure: String?) {
+    exchange.change { exchange in
+      exchange.isOver = true
+      if let failure { exchange.failure = failure }
+      return true
+    }
   }
 
   private func report() throws -> RestartReport {
     var violations = peers.flatMap(\.violations)
-    let (restarts, failure) = exchange.withLock { ($0.restarts, $0.failure) }
-    if let failure { violations.append(failure) }
+    let exchange = exchange.current
+    if let failure = exchange.failure { violations.append(failure) }
     violations += peers.filter { !$0.isIdle }.map { "\($0) has something that has not ended" }
     for peer in peers { peer.connection.close() }
     let status = daemon.stop()
     if status != 0 { violations.append("hostcalld ended with \(status)") }
     if !violations.isEmpty { violations.append(service.log()) }
     return RestartReport(
-      restarts: restarts, calls: Latencies(callers.flatMap(\.nanoseconds)), items: streams.items,
+      restarts: exchange.restarts, calls: Latencies(callers.flatMap(\.nanoseconds)), items: streams.items,
       events: Int(publisher.received),
       longestGapMicroseconds: Double(callers.map(\.longestGap).max() ?? 0) / 1_000,
       gaps: Latencies(gaps().map { $0 * 1_000 }), violations: violations)
