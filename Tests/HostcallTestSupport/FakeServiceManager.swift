@@ -58,19 +58,8 @@ package final class FakeServiceManager {
   /// What it was told already, or nil. What it is told to keep or to let go of is kept, or closed.
   package func received() -> [String: String]? {
     var bytes = [UInt8](repeating: 0, count: 4_096)
-    let control = ControlMessage.Room()
-    let (count, descriptors) = bytes.withUnsafeMutableBytes { bytes in
-      var piece = iovec(iov_base: bytes.baseAddress, iov_len: bytes.count)
-      return withUnsafeMutablePointer(to: &piece) { piece in
-        var message = msghdr()
-        message.msg_iov = piece
-        message.msg_iovlen = 1
-        message.msg_control = control.bytes.baseAddress
-        message.msg_controllen = control.bytes.count
-        let count = recvmsg(descriptor, &message, Int32(MSG_DONTWAIT | MSG_CMSG_CLOEXEC))
-        let filled = control.bytes[..<(count < 0 ? 0 : message.msg_controllen)]
-        return (count, ControlMessage.descriptors(in: UnsafeRawBufferPointer(rebasing: filled)))
-      }
+    let (count, descriptors) = bytes.withUnsafeMutableBytes {
+      SocketMessage.receive(descriptor, into: $0, flags: Int32(MSG_DONTWAIT))
     }
     guard count >= 0 else { return nil }
     let lines = String(decoding: bytes[..<count], as: UTF8.self).split(separator: "\n")

@@ -30,12 +30,12 @@ package enum SocketMessage {
   /// Receives bytes and the open files that come with them, which are the caller's from then on. Gives back what
   /// `recvmsg` does.
   package static func receive(
-    _ socket: Int32, into bytes: UnsafeMutableRawBufferPointer
+    _ socket: Int32, into bytes: UnsafeMutableRawBufferPointer, flags: Int32 = 0
   ) -> (count: Int, descriptors: [Int32]) {
     var control = [UInt8](repeating: 0, count: roomBytes)
     return control.withUnsafeMutableBytes { control in
       with(bytes, control) { message in
-        let count = recvmsg(socket, &message, Int32(MSG_CMSG_CLOEXEC))
+        let count = recvmsg(socket, &message, Int32(MSG_CMSG_CLOEXEC) | flags)
         guard count >= 0, message.msg_controllen > headBytes else { return (count, []) }
         let files = control[headBytes..<control.loadUnaligned(as: Int.self)]
         return (count, files.withMemoryRebound(to: Int32.self) { Array($0) })
