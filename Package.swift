@@ -20,6 +20,8 @@ let package = Package(
     .executable(name: "hostcall-demo-client", targets: ["hostcall-demo-client"]),
     .library(name: "HostcallClient", targets: ["HostcallClient", "HostcallClientJSON"]),
     .library(name: "HostcallServer", targets: ["HostcallServer"]),
+    // libhostcall.so, as Scripts/library builds it.
+    .library(name: "hostcall-c", type: .dynamic, targets: ["HostcallC"]),
     // Preloaded by tests into the programs above; of no use to other packages.
     .library(name: "HostcallFaults", type: .dynamic, targets: ["FaultInjection"]),
   ],
@@ -42,6 +44,13 @@ let package = Package(
       name: "HostcallClient", dependencies: ["HostcallFunctions", "HostcallLoop", "HostcallWire"],
       swiftSettings: settings),
     .target(name: "HostcallClientJSON", dependencies: ["HostcallClient", "HostcallWire"], swiftSettings: settings),
+    .systemLibrary(name: "CHostcall", path: "Sources/Clients/C/include"),
+    .target(
+      name: "HostcallC",
+      dependencies: [
+        "CHostcall", "CLibuv", "HostcallClient", "HostcallFunctions", "HostcallLoop", "HostcallServer", "HostcallWire",
+      ],
+      swiftSettings: settings),
     .target(
       name: "HostcallConfiguration",
       dependencies: [

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <spawn.h>
 #include <stddef.h>
+#include <sys/eventfd.h>
 #include <uv.h>
 
 // glibc declares these only with _GNU_SOURCE, which a Swift package cannot define for a system library, or in headers

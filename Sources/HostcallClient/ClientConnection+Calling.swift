@@ -129,9 +129,9 @@ extension ClientConnection {
     switch request {
     case .call(let call): finish(call, frame, descriptors)
     case .register(let record): try finishRegistering(record, frame, link)
-    case .unregister(_, let handle, let continuation):
+    case .unregister(_, let handle, let answer):
       link.functions[handle] = nil
-      continuation?.resume(returning: frame.header.status == .ok ? nil : HostcallError(frame, function: nil))
+      answer?(frame.header.status == .ok ? nil : HostcallError(frame, function: nil))
     case .subscribe(let record): finishSubscribing(record, frame)
     // What the daemon does not have any more need not be ended.
     case .unsubscribe: break

@@ -6,8 +6,8 @@ import HostcallWire
 // Making a connection, and what happens when there is none any more.
 extension ClientConnection {
   /// The first connection; its failure is the end of the client.
-  func connectFirst(_ continuation: CheckedContinuation<HostcallError?, Never>) {
-    connectWaiters.append(continuation)
+  func connectFirst(_ answer: @escaping Answer<HostcallError?>) {
+    connectWaiters.append(answer)
     beginConnecting()
   }
 
@@ -33,7 +33,7 @@ extension ClientConnection {
 
   private func attempt() {
     do throws(LoopError) {
-      let descriptor = try UnixSocket.connect(path: path)
+      let descriptor = try dial().get()
       do throws(LoopError) {
         open(try SocketStream(loop, descriptor: descriptor))
       } catch {
@@ -105,7 +105,7 @@ extension ClientConnection {
     for request in waiting { transmit(request, link) }
     let waiters = connectWaiters
     connectWaiters = []
-    for waiter in waiters { waiter.resume(returning: nil) }
+    for answer in waiters { answer(nil) }
   }
 
   /// The connection has ended, or could not be made: everything that depended on it ends with this error.
@@ -145,9 +145,10 @@ extension ClientConnection {
       link.stream.close()
       for running in link.running.values {
         running.streams.end(error) { running.task?.cancel() }
+        if case .manual(_, let onCancel) = running.record.handler { onCancel(running.invocation, .workerLost) }
       }
       for request in link.requests.values { request.fail(error) }
-      for case .user(_, let continuation) in link.pings.values { continuation.resume(returning: .failure(error)) }
+      for case .user(_, let answer) in link.pings.values { answer(.failure(error)) }
     }
     for request in requests { request.fail(error) }
     // Those that the daemon never took are over: whoever asked for them has just heard so.

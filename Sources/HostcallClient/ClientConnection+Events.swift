@@ -6,18 +6,18 @@ import HostcallWire
 extension ClientConnection {
   // MARK: Subscribing
 
-  /// A new consumer; the continuation is resumed when its events come.
+  /// A new consumer; the answer comes when its events do.
   func subscribe(
-    _ buffer: EventBuffer, to pattern: String, _ continuation: CheckedContinuation<HostcallError?, Never>
+    _ buffer: EventBuffer, to pattern: String, _ answer: @escaping Answer<HostcallError?>
   ) {
     _ = consumers.add(buffer, to: pattern)
     if let record = subscriptions[pattern] {
-      guard record.state == .new else { return continuation.resume(returning: nil) }
-      record.waiters.append(continuation)
+      guard record.state == .new else { return answer(nil) }
+      record.waiters.append(answer)
       return
     }
     let record = SubscriptionRecord(pattern)
-    record.waiters = [continuation]
+    record.waiters = [answer]
     subscriptions[pattern] = record
     submit(.subscribe(record))
     // A phase that takes nothing has answered already.

@@ -22,9 +22,9 @@ extension ClientConnection {
 
   /// Says GOAWAY, finishes what runs, and closes.
   ///
-  /// The continuation is resumed at the end.
-  func shutDown(_ continuation: CheckedContinuation<HostcallError?, Never>) {
-    waitUntilClosed(continuation)
+  /// The answer comes at the end.
+  func shutDown(_ answer: @escaping Answer<HostcallError?>) {
+    waitUntilClosed(answer)
     switch phase {
     case .idle, .connecting, .backingOff: finishClosing(nil)
     case .ready, .leaving:
@@ -64,9 +64,9 @@ extension ClientConnection {
   }
 
   /// Tells when the client is closed, and why.
-  func waitUntilClosed(_ continuation: CheckedContinuation<HostcallError?, Never>) {
-    if case .closed(let reason) = phase { return continuation.resume(returning: reason) }
-    closeWaiters.append(continuation)
+  func waitUntilClosed(_ answer: @escaping Answer<HostcallError?>) {
+    if case .closed(let reason) = phase { return answer(reason) }
+    closeWaiters.append(answer)
   }
 
   /// The end.
@@ -83,12 +83,12 @@ extension ClientConnection {
     subscriptions = [:]
     consumers.endAll(reason)
     closeHandles()
-    for waiter in connectWaiters { waiter.resume(returning: closedError) }
+    for answer in connectWaiters { answer(closedError) }
     connectWaiters = []
     if let reason { eventsContinuation.yield(.disconnected(reason)) }
     eventsContinuation.finish()
     rejectionsContinuation.finish()
-    for waiter in closeWaiters { waiter.resume(returning: reason) }
+    for answer in closeWaiters { answer(reason) }
     closeWaiters = []
   }
 }

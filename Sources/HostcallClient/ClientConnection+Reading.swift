@@ -84,7 +84,7 @@ extension ClientConnection {
 
   private func receivePong(id: UInt64, _ link: ClientLink) {
     switch link.pings.removeValue(forKey: id) {
-    case .user(let sent, let continuation): continuation.resume(returning: .success(sent.duration(to: .now)))
+    case .user(let sent, let answer): answer(.success(sent.duration(to: .now)))
     case .goawayWasSeen: link.goawayWasSeen = true
     case .liveness, nil: break
     }

@@ -5,12 +5,12 @@ import HostcallWire
 // Registrations: made once, and made again on every new connection.
 extension ClientConnection {
   /// A new registration.
-  func register(_ record: RegistrationRecord, _ continuation: CheckedContinuation<HostcallError?, Never>) {
-    record.continuation = continuation
+  func register(_ record: RegistrationRecord, _ answer: @escaping Answer<HostcallError?>) {
+    record.firstAnswer = answer
     records.append(record)
     submit(.register(record))
     // A phase that takes nothing has answered already.
-    if record.continuation == nil { records.removeAll { $0 === record } }
+    if record.firstAnswer == nil { records.removeAll { $0 === record } }
   }
 
   /// Writes REGISTER.
@@ -62,16 +62,15 @@ extension ClientConnection {
     subscribeAgain(link)
   }
 
-  /// Ends a registration; the continuation is resumed when no new INVOKE of it can come.
-  func unregister(_ record: RegistrationRecord, _ continuation: CheckedContinuation<HostcallError?, Never>) {
-    guard record.state != .ended else { return continuation.resume(returning: nil) }
+  /// Ends a registration; the answer comes when no new INVOKE of it can.
+  func unregister(_ record: RegistrationRecord, _ answer: @escaping Answer<HostcallError?>) {
+    guard record.state != .ended else { return answer(nil) }
     remove(record)
     guard let handle = record.handle, let link, link.welcome != nil else {
-      continuation.resume(returning: nil)
-      return
+      return answer(nil)
     }
     record.handle = nil
-    transmit(.unregister(record, handle: handle, continuation), link)
+    transmit(.unregister(record, handle: handle, answer), link)
   }
 
   private func remove(_ record: RegistrationRecord) {

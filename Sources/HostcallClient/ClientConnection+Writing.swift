@@ -32,14 +32,13 @@ extension ClientConnection {
   }
 
   /// Sends PING and has the answer's delay.
-  func ping(_ continuation: CheckedContinuation<Result<Duration, HostcallError>, Never>) {
+  func ping(_ answer: @escaping Answer<Result<Duration, HostcallError>>) {
     guard let link, link.welcome != nil else {
       let message = "there is no connection to hostcalld at \(path)"
       let error = if case .closed = phase { closedError } else { HostcallError(.connectionLost, message: message) }
-      continuation.resume(returning: .failure(error))
-      return
+      return answer(.failure(error))
     }
-    sendPing(.user(sent: .now, continuation), link)
+    sendPing(.user(sent: .now, answer), link)
   }
 
   /// Sends PING.

@@ -1,6 +1,12 @@
 import HostcallFunctions
-import HostcallLoop
+package import HostcallLoop
 import HostcallWire
+
+/// Whom to tell what somebody has asked for, once, on the loop thread.
+package typealias Answer<Value> = @Sendable (Value) -> Void
+
+/// Gives a connected socket, or says why there is none. Thread: the loop's.
+package typealias Dial = @Sendable () -> Result<Int32, LoopError>
 
 /// What a client is to its daemon, across all the connections that follow each other: the calls that wait, the
 /// registrations that come back, and the phase it is in.
@@ -32,6 +38,8 @@ actor ClientConnection {
   nonisolated let loop: EventLoop
   nonisolated let configuration: HostcallClient.Configuration
   nonisolated let path: String
+  /// Connects to the path; another way leads to a server in the same process.
+  nonisolated let dial: Dial
   nonisolated let rejections: AsyncStream<HostcallRejection>
   nonisolated let events: AsyncStream<HostcallConnectionEvent>
   let rejectionsContinuation: AsyncStream<HostcallRejection>.Continuation
@@ -55,8 +63,8 @@ actor ClientConnection {
   /// Subscriptions by name or pattern, those under way included; each has at least one consumer.
   var subscriptions: [String: SubscriptionRecord] = [:]
   var consumers = EventConsumers()
-  var connectWaiters: [CheckedContinuation<HostcallError?, Never>] = []
-  var closeWaiters: [CheckedContinuation<HostcallError?, Never>] = []
+  var connectWaiters: [Answer<HostcallError?>] = []
+  var closeWaiters: [Answer<HostcallError?>] = []
 
   /// Whether nobody can ask for anything any more: the client was released.
   var isAbandoned = false
@@ -79,10 +87,14 @@ actor ClientConnection {
   /// The client loop.
   nonisolated var unownedExecutor: UnownedSerialExecutor { loop.asUnownedSerialExecutor() }
 
-  init(loop: EventLoop, configuration: HostcallClient.Configuration, path: String) {
+  init(
+    loop: EventLoop, configuration: HostcallClient.Configuration, path: String,
+    dial: Dial? = nil
+  ) {
     self.loop = loop
     self.configuration = configuration
     self.path = path
+    self.dial = dial ?? { Result { () throws(LoopError) in try UnixSocket.connect(path: path) } }
     (rejections, rejectionsContinuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(256))
     (events, eventsContinuation) = AsyncStream.makeStream(bufferingPolicy: .bufferingNewest(256))
     backoff = ReconnectBackoff(configuration.reconnect)

@@ -22,7 +22,7 @@ final class ClientLink {
   /// What a PING was sent for.
   enum Ping {
     /// The user wants to know how long it takes.
-    case user(sent: ContinuousClock.Instant, CheckedContinuation<Result<Duration, HostcallError>, Never>)
+    case user(sent: ContinuousClock.Instant, Answer<Result<Duration, HostcallError>>)
     /// To know that the daemon has seen our GOAWAY.
     case goawayWasSeen
     /// To know that the daemon lives.
@@ -113,7 +113,7 @@ final class ClientLink {
 enum ClientRequest {
   case call(OutgoingCall)
   case register(RegistrationRecord)
-  case unregister(RegistrationRecord, handle: UInt32, CheckedContinuation<HostcallError?, Never>?)
+  case unregister(RegistrationRecord, handle: UInt32, Answer<HostcallError?>?)
   case subscribe(SubscriptionRecord)
   case unsubscribe(String)
   case publish(OutgoingPublication)
@@ -137,7 +137,7 @@ enum ClientRequest {
       record.isRegistering = false
       record.answer(error.about(record.name))
     // What is gone with the connection need not be unregistered any more.
-    case .unregister(_, _, let continuation): continuation?.resume(returning: nil)
+    case .unregister(_, _, let answer): answer?(nil)
     case .subscribe(let record):
       record.isSubscribing = false
       record.answer(error.about(record.pattern))

@@ -23,7 +23,7 @@ extension HostcallClient {
       connection.enter { $0.unsubscribe(buffer, from: pattern) }
     }
     let error = await withCheckedContinuation { continuation in
-      connection.enter { $0.subscribe(buffer, to: pattern, continuation) }
+      connection.enter { $0.subscribe(buffer, to: pattern) { continuation.resume(returning: $0) } }
     }
     if let error { throw error }
     return HostcallEvents(consumer)
@@ -69,7 +69,7 @@ extension HostcallClient {
     return try await withCheckedContinuation { continuation in
       connection.enter {
         $0.publish(
-          OutgoingPublication(parameters: parameters, wantsAnswer: wantsAnswer, continuation: continuation))
+          OutgoingPublication(parameters: parameters, wantsAnswer: wantsAnswer) { continuation.resume(returning: $0) })
       }
     }.get()
   }

@@ -52,7 +52,8 @@ extension HostcallClient {
   /// For programs that have threads or queues of their own. Parameters are those of the other `register`, but for
   /// these; both closures are called on the loop thread, in the order of the calls, and must return at once:
   /// - Parameters:
-  ///   - onCancel: told that a call has ended already, and why. It must be completed nevertheless.
+  ///   - onCancel: told that a call has ended already, and why: WORKER_LOST where the connection is gone, else it must be
+  ///     completed nevertheless.
   ///   - handler: given each call. Every invocation has to be completed once, from any thread.
   @discardableResult
   public func registerManually(
@@ -73,7 +74,7 @@ extension HostcallClient {
     let record = RegistrationRecord(parameters, handler)
     let connection = connection
     let error = await withCheckedContinuation { continuation in
-      connection.enter { $0.register(record, continuation) }
+      connection.enter { $0.register(record) { continuation.resume(returning: $0) } }
     }
     if let error { throw error }
     return HostcallRegistration(record: record, connection: connection)
@@ -95,7 +96,7 @@ public struct HostcallRegistration: Sendable {
   /// When it returns no new call of it comes; those that run go on. Doing it twice, or without a connection, is fine.
   public func unregister() async throws(HostcallError) {
     let error = await withCheckedContinuation { continuation in
-      connection.enter { $0.unregister(record, continuation) }
+      connection.enter { $0.unregister(record) { continuation.resume(returning: $0) } }
     }
     if let error { throw error }
   }

@@ -20,9 +20,9 @@ public final class HostcallClient: Sendable {
   let connection: ClientConnection
 
   /// What it was connected with.
-  var configuration: Configuration { connection.configuration }
+  package var configuration: Configuration { connection.configuration }
 
-  private init(_ connection: ClientConnection) {
+  init(_ connection: ClientConnection) {
     self.connection = connection
   }
 
@@ -40,7 +40,7 @@ public final class HostcallClient: Sendable {
     let connection = ClientConnection(
       loop: loop, configuration: configuration, path: try configuration.resolvedSocketPath())
     let error = await withCheckedContinuation { continuation in
-      connection.enter { $0.connectFirst(continuation) }
+      connection.enter { $0.connectFirst { continuation.resume(returning: $0) } }
     }
     if let error { throw error }
     return HostcallClient(connection)
@@ -68,7 +68,7 @@ public final class HostcallClient: Sendable {
   public func ping() async throws(HostcallError) -> Duration {
     let connection = connection
     return try await withCheckedContinuation { continuation in
-      connection.enter { $0.ping(continuation) }
+      connection.enter { $0.ping { continuation.resume(returning: $0) } }
     }.get()
   }
 
@@ -91,7 +91,7 @@ public final class HostcallClient: Sendable {
     _ = await withCheckedContinuation { continuation in
       connection.enter {
         $0.closeNow()
-        $0.waitUntilClosed(continuation)
+        $0.waitUntilClosed { continuation.resume(returning: $0) }
       }
     }
   }
@@ -103,7 +103,7 @@ public final class HostcallClient: Sendable {
   public func shutdown() async {
     let connection = connection
     _ = await withCheckedContinuation { continuation in
-      connection.enter { $0.shutDown(continuation) }
+      connection.enter { $0.shutDown { continuation.resume(returning: $0) } }
     }
   }
 
@@ -115,7 +115,7 @@ public final class HostcallClient: Sendable {
   public func waitUntilClosed() async -> HostcallError? {
     let connection = connection
     return await withCheckedContinuation { continuation in
-      connection.enter { $0.waitUntilClosed(continuation) }
+      connection.enter { $0.waitUntilClosed { continuation.resume(returning: $0) } }
     }
   }
 }

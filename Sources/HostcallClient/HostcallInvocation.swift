@@ -29,7 +29,7 @@ public struct HostcallInvocation: Sendable {
     send(Completion(correlationID: request.correlationID, failure))
   }
 
-  private func send(_ completion: Completion) {
+  func send(_ completion: Completion) {
     let linkNumber = linkNumber
     connection.enter { $0.complete(completion, linkNumber: linkNumber) }
   }

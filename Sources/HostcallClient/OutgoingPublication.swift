@@ -6,10 +6,10 @@ struct OutgoingPublication {
   /// Whether the daemon is to say how many subscribers there were.
   let wantsAnswer: Bool
   /// Told the number of subscribers, or 0 where that is not wanted.
-  let continuation: CheckedContinuation<Result<Int, HostcallError>, Never>
+  let answer: Answer<Result<Int, HostcallError>>
 
   func end(_ outcome: Result<Int, HostcallError>) {
-    continuation.resume(returning: outcome)
+    answer(outcome)
   }
 
   func fail(_ error: HostcallError) {

@@ -32,7 +32,8 @@ final class RegistrationRecord: @unchecked Sendable {
   var handle: UInt32?
   /// Whether REGISTER is under way on the present connection.
   var isRegistering = false
-  var continuation: CheckedContinuation<HostcallError?, Never>?
+  /// Whoever waits for the first answer; nil once it was given.
+  var firstAnswer: Answer<HostcallError?>?
 
   /// A registration that the daemon has not heard of.
   init(_ parameters: RegistrationParameters, _ handler: Handler) {
@@ -45,8 +46,8 @@ final class RegistrationRecord: @unchecked Sendable {
 
   /// Tells whoever waits for the first answer, if anyone does.
   func answer(_ error: HostcallError?) {
-    let continuation = continuation
-    self.continuation = nil
-    continuation?.resume(returning: error)
+    let answer = firstAnswer
+    firstAnswer = nil
+    answer?(error)
   }
 }

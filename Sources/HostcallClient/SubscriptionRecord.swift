@@ -21,7 +21,7 @@ final class SubscriptionRecord: @unchecked Sendable {
   var isSubscribing = false
   /// Whether the daemon has taken it on the present connection.
   var isSubscribed = false
-  var waiters: [CheckedContinuation<HostcallError?, Never>] = []
+  var waiters: [Answer<HostcallError?>] = []
 
   /// A subscription that the daemon has not heard of.
   init(_ pattern: String) {
@@ -33,6 +33,6 @@ final class SubscriptionRecord: @unchecked Sendable {
     if error != nil, state == .new { state = .ended }
     let waiters = waiters
     self.waiters = []
-    for waiter in waiters { waiter.resume(returning: error) }
+    for answer in waiters { answer(error) }
   }
 }

@@ -1,18 +1,20 @@
 /// Elements that leave in the order in which they came.
-struct Queue<Element> {
+package struct Queue<Element> {
+  package init() {}
+
   private var elements: ContiguousArray<Element?> = []
   private var head = 0
 
-  var count: Int { elements.count - head }
+  package var count: Int { elements.count - head }
 
-  var isEmpty: Bool { head == elements.count }
+  package var isEmpty: Bool { head == elements.count }
 
-  mutating func append(_ element: Element) {
+  package mutating func append(_ element: Element) {
     elements.append(element)
   }
 
   /// Takes the oldest out; nil where there is none.
-  mutating func popFirst() -> Element? {
+  package mutating func popFirst() -> Element? {
     guard head < elements.count else { return nil }
     let first = elements[head].take()
     head += 1
@@ -25,7 +27,7 @@ struct Queue<Element> {
   }
 
   /// Changes the oldest where it stands; false where there is none.
-  mutating func changeFirst(_ change: (inout Element) -> Void) -> Bool {
+  package mutating func changeFirst(_ change: (inout Element) -> Void) -> Bool {
     guard head < elements.count, var first = elements[head].take() else { return false }
     change(&first)
     elements[head] = first
@@ -33,14 +35,14 @@ struct Queue<Element> {
   }
 
   /// Takes out the oldest for which the condition holds.
-  mutating func removeFirst(where condition: (Element) -> Bool) -> Element? {
+  package mutating func removeFirst(where condition: (Element) -> Bool) -> Element? {
     guard let place = elements.indices.dropFirst(head).first(where: { elements[$0].map(condition) ?? false })
     else { return nil }
     return elements.remove(at: place)
   }
 
   /// Takes all out, in order.
-  mutating func removeAll() -> [Element] {
+  package mutating func removeAll() -> [Element] {
     let rest = elements.dropFirst(head).compactMap(\.self)
     elements = []
     head = 0

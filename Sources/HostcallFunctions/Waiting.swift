@@ -1,8 +1,20 @@
 import HostcallLoop
 
-/// Tasks that wait in line, each until it is given a value.
+/// Tasks, and closures of those who have no task, that wait in line, each until it is given a value.
 struct Waiters<Value: Sendable> {
-  typealias Continuation = CheckedContinuation<Value, Never>
+  /// One that waits; it has to be resumed once.
+  enum Continuation {
+    case task(CheckedContinuation<Value, Never>)
+    /// Told on the thread that brings the value.
+    case closure(@Sendable (Value) -> Void)
+
+    func resume(returning value: Value) {
+      switch self {
+      case .task(let continuation): continuation.resume(returning: value)
+      case .closure(let closure): closure(value)
+      }
+    }
+  }
 
   private struct Waiter {
     let number: UInt64
@@ -53,6 +65,17 @@ protocol WaitedFor: SendableMetatype {
 }
 
 extension HeapLock where State: WaitedFor {
+  /// Takes what there is, or has the closure wait in line for it; it is told once, at once or on the thread that brings
+  /// it. Thread: any.
+  func takeOrTell(_ closure: @escaping @Sendable (State.Value) -> Void) {
+    let ready = withLock { state -> State.Value? in
+      if let ready = state.take() { return ready }
+      state.waiters.append(state.waiters.newNumber(), .closure(closure))
+      return nil
+    }
+    if let ready { closure(ready) }
+  }
+
   /// Takes what there is, or waits in line for it. Thread: any.
   ///
   /// - Parameter whenCancelled: called when the task is cancelled, and then has to bring about a value, which is waited
@@ -71,7 +94,7 @@ extension HeapLock where State: WaitedFor {
           if let ready = state.take() { return ready }
           // Otherwise the handler below finds the waiter.
           if whenCancelled == nil, Task.isCancelled { return state.valueWhenCancelled }
-          state.waiters.append(number, continuation)
+          state.waiters.append(number, .task(continuation))
           return nil
         }
         if let ready { continuation.resume(returning: ready) }

@@ -97,6 +97,17 @@ package final class EventBuffer: Sendable {
 
   // MARK: The consumer's side
 
+  /// Tells the next event, or nil at the end, at once or on the thread that brings it; for consumers without a task.
+  package func next(_ tell: @escaping @Sendable (Result<HostcallEvent?, HostcallError>) -> Void) {
+    state.takeOrTell { next in
+      switch next {
+      case .event(let event): tell(.success(event))
+      case .end: tell(.success(nil))
+      case .failed(let error): tell(.failure(error))
+      }
+    }
+  }
+
   /// The next event; nil at the end, and where the task is cancelled.
   func next(isolation: isolated (any Actor)?) async throws(HostcallError) -> HostcallEvent? {
     switch await state.takeOrWait(isolation: isolation) {

@@ -7,8 +7,11 @@
 /// Empty where the caller sends none. Throws ``HostcallError`` when the call ends before its last argument. Several
 /// tasks may read: each item goes to one of them. Thread: any.
 public struct HostcallArguments: AsyncSequence, Sendable {
-  let items: ItemReceiver
-  let port: (any CallPort)?
+  package let items: ItemReceiver
+  package let port: (any CallPort)?
+
+  /// Whether the caller sends any: the call has the flag OPEN.
+  package var areSent: Bool { items !== ItemReceiver.none }
 
   /// The items.
   public func makeAsyncIterator() -> Iterator {

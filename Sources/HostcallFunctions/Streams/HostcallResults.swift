@@ -12,9 +12,9 @@ public struct HostcallResults: Sendable {
   /// The name that was called.
   public let function: String
   let correlationID: UInt64
-  let largestItemBytes: Int
-  let items: ItemSender?
-  let port: (any CallPort)?
+  package let largestItemBytes: Int
+  package let items: ItemSender?
+  package let port: (any CallPort)?
 
   /// Whether the caller takes items: it does where it called by `stream`, and not where it called by `call`.
   public var areTaken: Bool { items != nil }

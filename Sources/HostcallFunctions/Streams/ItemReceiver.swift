@@ -31,6 +31,8 @@ package final class ItemReceiver: Sendable {
     var items = Queue<HostcallItem>()
     /// How many more the sender may send.
     var credit: Int
+    /// Whether the consumer says itself how many more may come.
+    var isGrantedByHand = false
     var nextPlace: UInt32 = 0
     var use = Use.keeping
     /// What follows the items that are there; nil while more may come.
@@ -50,7 +52,7 @@ package final class ItemReceiver: Sendable {
 
     /// Gives what the window has room for, once that is half of it.
     mutating func creditDue() -> UInt32 {
-      guard ending == nil, use != .abandoned else { return 0 }
+      guard ending == nil, use != .abandoned, !isGrantedByHand else { return 0 }
       let room = window - items.count - credit
       guard room >= (window + 1) / 2 else { return 0 }
       credit += room
@@ -159,6 +161,32 @@ package final class ItemReceiver: Sendable {
     case .item(let item): return item
     case .end: return nil
     case .failed(let error): throw error
+    }
+  }
+
+  /// Tells the next item, or nil at the end, at once or on the thread that brings it; for consumers without a task, which
+  /// grant by hand.
+  package func next(_ tell: @escaping @Sendable (Result<HostcallItem?, HostcallError>) -> Void) {
+    state.takeOrTell { next in
+      switch next {
+      case .item(let item): tell(.success(item))
+      case .end: tell(.success(nil))
+      case .failed(let error): tell(.failure(error))
+      }
+    }
+  }
+
+  /// From now on more items may come only where ``grantByHand(_:)`` says so.
+  package func beginGrantingByHand() {
+    state.withLock { $0.isGrantedByHand = true }
+  }
+
+  /// So many more items may come; false where none will, so that they are not to be granted.
+  package func grantByHand(_ items: UInt32) -> Bool {
+    state.withLock { state in
+      guard state.ending == nil, state.use == .keeping else { return false }
+      state.credit = min(state.credit + Int(items), ItemWindow.largestCredit)
+      return true
     }
   }
 

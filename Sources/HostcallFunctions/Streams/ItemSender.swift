@@ -73,6 +73,11 @@ package final class ItemSender: Sendable {
     try await state.takeOrWait(isolation: isolation).get()
   }
 
+  /// The same for senders without a task: told once, at once or on the thread that brings the turn.
+  package func reserve(_ tell: @escaping @Sendable (Result<Void, HostcallError>) -> Void) {
+    state.takeOrTell(tell)
+  }
+
   /// Hands in an item; true where the loop has to be told that there are some.
   ///
   /// Errors: the stream's end.

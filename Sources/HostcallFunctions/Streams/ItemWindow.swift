@@ -8,6 +8,9 @@ package enum ItemWindow {
   /// Items, the most that can be asked for.
   package static let largestItems = 1_048_576
 
+  /// Items, the most credit that is kept count of.
+  static let largestCredit = 1 << 62
+
   /// What is nearest to `items` and can be: at least one, at most ``largestItems``.
   package static func clamped(_ items: Int) -> Int {
     min(max(1, items), largestItems)

@@ -1,0 +1,281 @@
+import CHostcall
+import CLibuv
+import Glibc
+import HostcallFunctions
+import HostcallLoop
+
+/// Runs the callbacks of a context: on threads of its own, or, where it has none, on those that poll or wait.
+///
+/// The loop's thread hands callbacks in and never runs any, so they may block. Thread: any.
+final class Dispatcher: Sendable {
+  typealias Job = @Sendable () -> Void
+
+  private struct State {
+    /// Callbacks that nobody has begun with.
+    var waiting = Queue<Job>()
+    /// Callbacks that run now.
+    var running = 0
+    /// What will still hand in a last callback.
+    var held = 0
+    var threads = 0
+    /// Threads that have nothing to do; the one that ran last is taken first.
+    var idle: [IdleThread] = []
+    var isClosing = false
+    /// Rises whenever something happens that somebody in ``wait(milliseconds:until:)`` may wait for.
+    var wakes: UInt64 = 0
+
+    /// Whether no callback runs or ever will.
+    var isOver: Bool { isClosing && waiting.isEmpty && running == 0 && held == 0 }
+  }
+
+  /// Where a thread waits to be given its next callback, or nil for its end.
+  private typealias IdleThread = HeapCondition<Job??>
+
+  /// That whose callback this thread runs.
+  @TaskLocal private static var current: ObjectIdentifier?
+
+  private let state = HeapCondition(State())
+  private let threadLimit: Int
+  /// Readable while callbacks wait to be polled; -1 where threads run them.
+  let descriptor: Int32
+
+  var isPolled: Bool { descriptor >= 0 }
+
+  /// Whether this thread is inside one of the callbacks.
+  var isInside: Bool { Self.current == ObjectIdentifier(self) }
+
+  /// - Parameter threadLimit: threads at most; nil where callbacks are polled.
+  init(threadLimit: Int?) throws(InterfaceError) {
+    self.threadLimit = threadLimit ?? 0
+    descriptor = threadLimit == nil ? eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK)) : -1
+    guard threadLimit != nil || descriptor >= 0 else {
+      throw InterfaceError(
+        HOSTCALL_OVERLOADED,
+        "cannot make a descriptor to poll: \(LoopError.text(ofCode: errno)) (raise the limit on open files)")
+    }
+  }
+
+  deinit {
+    if descriptor >= 0 { Glibc.close(descriptor) }
+  }
+
+  // MARK: Handing in
+
+  /// Runs a callback, soon.
+  func run(_ job: @escaping Job) {
+    enum Way {
+      case waits
+      case idle(IdleThread)
+      case newThread
+    }
+    var way = Way.waits
+    state.change { state in
+      state.wakes += 1
+      if let thread = state.idle.popLast() {
+        state.running += 1
+        way = .idle(thread)
+      } else if state.threads < threadLimit {
+        state.threads += 1
+        state.running += 1
+        way = .newThread
+      } else {
+        state.waiting.append(job)
+        if isPolled, state.waiting.count == 1 { eventfd_write(descriptor, 1) }
+      }
+      return isPolled
+    }
+    switch way {
+    case .waits: break
+    case .idle(let thread):
+      thread.change { next in
+        next = job
+        return true
+      }
+    case .newThread: startThread(with: job)
+    }
+  }
+
+  /// Something keeps a last callback, which it hands in by ``letGo(_:)``.
+  func hold() {
+    state.change { state in
+      state.held += 1
+      return false
+    }
+  }
+
+  func letGo(_ last: @escaping Job) {
+    run {
+      last()
+      self.state.change { state in
+        state.held -= 1
+        return false
+      }
+    }
+  }
+
+  /// Something has happened that somebody in ``wait(milliseconds:until:)`` may wait for.
+  func wake() {
+    guard isPolled else { return }
+    state.change { state in
+      state.wakes += 1
+      return true
+    }
+  }
+
+  // MARK: Running
+
+  private func begin(_ job: Job) {
+    Self.$current.withValue(ObjectIdentifier(self), operation: job)
+  }
+
+  /// Takes out the callback that has waited longest.
+  private func takeWaiting() -> Job? {
+    var job: Job?
+    state.change { state in
+      job = state.waiting.popFirst()
+      if job != nil { state.running += 1 }
+      if isPolled, state.waiting.isEmpty {
+        var count = eventfd_t()
+        eventfd_read(descriptor, &count)
+      }
+      return false
+    }
+    return job
+  }
+
+  /// A callback has returned.
+  private func finished() {
+    state.change { state in
+      state.running -= 1
+      return endIfOver(&state)
+    }
+  }
+
+  /// Ends the threads once nothing is left for them; true where it is so.
+  private func endIfOver(_ state: inout State) -> Bool {
+    guard state.isOver else { return false }
+    for thread in state.idle {
+      thread.change { next in
+        next = .some(.none)
+        return true
+      }
+    }
+    state.idle = []
+    return true
+  }
+
+  // MARK: Threads
+
+  private func startThread(with job: @escaping Job) {
+    // Handed over through it, so that nothing keeps the callback once it has run.
+    let idle = IdleThread(job)
+    do throws(LoopError) {
+      try SystemThread(named: "hostcall-worker") { self.work(idle) }.detach()
+    } catch {
+      // One of the others takes it on; where there is none, whoever hands in the next one tries again.
+      state.change { state in
+        state.threads -= 1
+        state.running -= 1
+        state.waiting.append(job)
+        return false
+      }
+    }
+  }
+
+  private func work(_ idle: IdleThread) {
+    while runNext(idle) { hasRun(idle) }
+  }
+
+  /// Waits for a callback and runs it; false at the end. When it returns, nothing of the callback is left.
+  private func runNext(_ idle: IdleThread) -> Bool {
+    guard let job = idle.wait({ next in next.take() }) else { return false }
+    begin(job)
+    return true
+  }
+
+  /// Gives a thread its next callback, or its end, or lets it wait for either.
+  private func hasRun(_ idle: IdleThread) {
+    state.change { state in
+      if let next = state.waiting.popFirst() {
+        idle.change { given in
+          given = next
+          return true
+        }
+        return false
+      }
+      state.running -= 1
+      state.idle.append(idle)
+      return endIfOver(&state)
+    }
+  }
+
+  // MARK: Polling and waiting
+
+  /// Runs the callbacks that wait now, or the first that comes within the time; gives their number.
+  ///
+  /// - Parameter milliseconds: nil without end.
+  func poll(milliseconds: Int?) -> Int {
+    _ = state.wait(milliseconds: milliseconds ?? .max) { !$0.waiting.isEmpty || $0.isClosing }
+    let count = state.current.waiting.count
+    var done = 0
+    while done < count, let job = takeWaiting() {
+      begin(job)
+      finished()
+      done += 1
+    }
+    if !isInside, state.current.isClosing { drain() }
+    return done
+  }
+
+  /// Waits until `holds`, which changes with a ``wake()``; where callbacks are polled they run meanwhile. Whether it came
+  /// to hold within the time.
+  func wait<Value>(_ condition: HeapCondition<Value>, milliseconds: Int, until holds: (Value) -> Bool) -> Bool {
+    guard isPolled else { return condition.wait(milliseconds: milliseconds, until: holds) }
+    let end = ContinuousClock.now + .milliseconds(min(milliseconds, Self.longestWaitMilliseconds))
+    while true {
+      let wakes = state.current.wakes
+      if holds(condition.current) { return true }
+      if let job = takeWaiting() {
+        begin(job)
+        finished()
+        continue
+      }
+      let left = (end - .now).components
+      let leftMilliseconds = Int(left.seconds) * 1_000 + Int(left.attoseconds / 1_000_000_000_000_000) + 1
+      if end <= .now || !state.wait(milliseconds: leftMilliseconds, until: { $0.wakes != wakes }) {
+        return holds(condition.current)
+      }
+    }
+  }
+
+  /// A year: past any deadline, and within what clocks can add up.
+  private static let longestWaitMilliseconds = 365 * 24 * 3_600 * 1_000
+
+  // MARK: The end
+
+  /// No more callbacks are handed in but by those that run and what is held; returns when the last has returned. Inside a
+  /// callback it does not wait, and the end comes after that one.
+  func close() {
+    state.change { state in
+      state.isClosing = true
+      _ = endIfOver(&state)
+      return true
+    }
+    if !isInside { drain() }
+  }
+
+  private func drain() {
+    guard isPolled else {
+      _ = state.wait { $0.isOver ? true : nil }
+      return
+    }
+    while !state.current.isOver {
+      if let job = takeWaiting() {
+        begin(job)
+        finished()
+      } else {
+        _ = state.wait(milliseconds: .max) { $0.isOver || !$0.waiting.isEmpty }
+      }
+    }
+  }
+}

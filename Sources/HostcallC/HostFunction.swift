@@ -1,0 +1,58 @@
+import CHostcall
+import HostcallClient
+import HostcallFunctions
+import HostcallLoop
+
+/// A host function that a C program has given.
+///
+/// `@unchecked Sendable` rule: constants only; the functions are the caller's, made fit for any thread.
+final class HostFunction: @unchecked Sendable {
+  let function: hostcall_function
+  let userData: UserData
+  let onCancel: hostcall_cancel_function?
+  let onItem: hostcall_item_function?
+  let onRoom: hostcall_room_function?
+
+  init(_ function: @escaping hostcall_function, _ userData: UserData, _ options: hostcall_function_options?) {
+    self.function = function
+    self.userData = userData
+    onCancel = options?.on_cancel
+    onItem = options?.on_item
+    onRoom = options?.on_room
+  }
+}
+
+/// A name that a context has registered, with the host function that answers it now.
+final class RegisteredName: Sendable {
+  private struct State {
+    var function: HostFunction
+    /// Nil until the daemon was asked.
+    var registration: HostcallRegistration?
+  }
+
+  private let state: HeapLock<State>
+
+  init(_ function: HostFunction) {
+    state = HeapLock(State(function: function))
+  }
+
+  var function: HostFunction { state.withLock { $0.function } }
+
+  /// Another function answers from now on.
+  func replace(_ function: HostFunction) {
+    // The old one's end is no code for inside a lock.
+    _ = state.withLock { state in
+      defer { state.function = function }
+      return state.function
+    }
+  }
+
+  func begin(_ registration: HostcallRegistration) {
+    state.withLock { $0.registration = registration }
+  }
+
+  /// The registration, which is let go of: it refers to this, and they would keep each other.
+  func end() -> HostcallRegistration? {
+    state.withLock { $0.registration.take() }
+  }
+}
