@@ -1,10 +1,12 @@
+// The names are those of hostcall.h.
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
+
 public import CHostcall
 import HostcallFunctions
 import HostcallLoop
 import HostcallWire
 
-// The functions of hostcall.h about calls, items and memory. The compiler holds each against its declaration
-// there, from which all names are: swift-format-ignore-file: AlwaysUseLowerCamelCase
+// The functions of hostcall.h about calls, items and memory. The compiler holds each against its declaration.
 
 @c @implementation
 public func hostcall_result_free(_ result: UnsafeMutablePointer<hostcall_result>?) {

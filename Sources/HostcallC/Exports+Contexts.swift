@@ -1,3 +1,6 @@
+// The names are those of hostcall.h.
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
+
 public import CHostcall
 import Glibc
 import HostcallClient
@@ -6,8 +9,7 @@ import HostcallLoop
 import HostcallServer
 import HostcallWire
 
-// The functions of hostcall.h about versions, errors and contexts. The compiler holds each against its declaration
-// there, from which all names are: swift-format-ignore-file: AlwaysUseLowerCamelCase
+// The functions of hostcall.h about versions, errors and contexts. The compiler holds each against its declaration.
 
 @c @implementation
 public func hostcall_abi_version() -> UInt32 { UInt32(HOSTCALL_ABI_VERSION) }

@@ -1,9 +1,11 @@
+// The names are those of hostcall.h.
+// swift-format-ignore-file: AlwaysUseLowerCamelCase
+
 public import CHostcall
 import HostcallFunctions
 import HostcallWire
 
-// The functions of hostcall.h about host functions and events. The compiler holds each against its declaration
-// there, from which all names are: swift-format-ignore-file: AlwaysUseLowerCamelCase
+// The functions of hostcall.h about host functions and events. The compiler holds each against its declaration.
 
 @c @implementation
 public func hostcall_register_host_fn(
