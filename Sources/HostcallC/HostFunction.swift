@@ -26,8 +26,9 @@ final class HostFunction: @unchecked Sendable {
 final class RegisteredName: Sendable {
   private struct State {
     var function: HostFunction
-    /// Nil until the daemon was asked.
+    /// Nil until the daemon was asked, and after the end.
     var registration: HostcallRegistration?
+    var isEnded = false
   }
 
   private let state: HeapLock<State>
@@ -47,12 +48,20 @@ final class RegisteredName: Sendable {
     }
   }
 
+  /// The daemon was asked. Where the name was removed meanwhile, that is told next.
   func begin(_ registration: HostcallRegistration) {
-    state.withLock { $0.registration = registration }
+    let isEnded = state.withLock { state in
+      if !state.isEnded { state.registration = registration }
+      return state.isEnded
+    }
+    if isEnded { registration.unregister { _ in } }
   }
 
   /// The registration, which is let go of: it refers to this, and they would keep each other.
   func end() -> HostcallRegistration? {
-    state.withLock { $0.registration.take() }
+    state.withLock { state in
+      state.isEnded = true
+      return state.registration.take()
+    }
   }
 }

@@ -46,7 +46,7 @@ extension ClientConnection {
     if record.state == .ended {
       // It was unregistered before the daemon had answered.
       transmit(.unregister(record, handle: handle, nil), link)
-      return
+      return record.answer(nil)
     }
     record.handle = handle
     record.state = .established
