@@ -115,6 +115,9 @@ let package = Package(
       name: "hostcall-bench-worker", dependencies: ["HostcallClient"], path: "Tests/HostcallBenchWorker",
       swiftSettings: settings),
     .executableTarget(
+      name: "hostcall-conformance-agent", dependencies: ["HostcallClient"], path: "Tests/HostcallConformanceAgent",
+      swiftSettings: settings),
+    .executableTarget(
       name: "hostcall-corpus", dependencies: ["HostcallFuzzing", "HostcallTestSupport"],
       path: "Tests/HostcallCorpusCommand", swiftSettings: settings),
     .testTarget(
