@@ -1,0 +1,107 @@
+"""The agent leaves, or the daemon does, in good order or at once."""
+
+from __future__ import annotations
+
+from behaviour import behaviour
+from expectation import expect, expect_equal
+from scene import Scene, synchronize
+from wire import Kind, Status
+
+
+@behaviour("shutdown finishes what runs, and takes nothing new")
+def shutdown(scene: Scene) -> None:
+    agent, registration, caller = scene.serving()
+    running = [caller.call("work", str(i).encode()) for i in range(3)]
+    invocations = [agent.expect(registration, "invoke").values["call"] for _ in running]
+    caller.subscribe("hostcall.function.unregistered")
+    ending = agent.tell("shutdown")
+    caller.expect(Kind.EVENT, name="hostcall.function.unregistered")
+    caller.expect_result(caller.call("work"), Status.NOT_FOUND)
+    expect_equal("whether it has ended already", [str(report) for report in agent.pending(ending)], [])
+    agent.expect_error(agent.tell("call", name="hostcall.echo"), code="closed")
+    for request, invocation in zip(running, invocations):
+        agent.tell("complete", invocation, payload=b"finished")
+        caller.expect_result(request, payload=b"finished")
+    agent.expect(ending, "done")
+    agent.expect_error(agent.tell("call", name="hostcall.echo"), code="closed")
+
+
+@behaviour("shutdown: a handler that runs may still call")
+def shutdown_inside(scene: Scene) -> None:
+    agent, registration, caller = scene.serving()
+    request = caller.call("work")
+    invocation = agent.expect(registration, "invoke").values["call"]
+    ending = agent.tell("shutdown")
+    inner = agent.tell("call", name="hostcall.echo", inside=invocation, payload=b"one more thing")
+    agent.expect(inner, "result", payload=b"one more thing")
+    agent.tell("complete", invocation, payload=b"finished")
+    caller.expect_result(request, payload=b"finished")
+    agent.expect(ending, "done")
+
+
+@behaviour("close does not wait: calls end with `closed`, what it served is WORKER_LOST")
+def close(scene: Scene) -> None:
+    worker = scene.peer()
+    worker.register("other")
+    agent, registration, caller = scene.serving()
+    served = caller.call("work")
+    invocation = agent.expect(registration, "invoke").values["call"]
+    made = agent.tell("call", name="other")
+    invoke = worker.expect(Kind.INVOKE)
+    agent.do("close")
+    agent.expect_error(made, code="closed")
+    agent.expect(invocation, "cancelled")
+    worker.expect(Kind.CANCEL, id=invoke.id, status=Status.CALLER_LOST)
+    caller.expect_result(served, Status.WORKER_LOST)
+    agent.expect_error(agent.tell("call", name="other"), code="closed")
+
+
+@behaviour("what is handed over without waiting for an answer still leaves when the client is closed")
+def close_sends(scene: Scene) -> None:
+    worker = scene.peer()
+    worker.register("work")
+    agent = scene.agent()
+    agent.do("call", name="work", payload=b"last words", no_reply=True)
+    agent.do("close")
+    worker.expect(Kind.INVOKE, payload=b"last words")
+
+
+@behaviour("the daemon stops in good order: new calls SHUTTING_DOWN, what runs is finished, and then it comes back")
+def daemon_stops(scene: Scene) -> None:
+    worker = scene.peer()
+    worker.register("other")
+    agent, registration, caller = scene.serving()
+    served = caller.call("work")
+    invocation = agent.expect(registration, "invoke").values["call"]
+    made = agent.tell("call", name="other")
+    invoke = worker.expect(Kind.INVOKE)
+    scene.daemon().begin_stop()
+    worker.expect(Kind.GOAWAY)
+    caller.expect(Kind.GOAWAY)
+    report = agent.expect_error(agent.tell("call", name="other"), "SHUTTING_DOWN")
+    expect(bool(report.message), "expected a message")
+    worker.complete(invoke.id, b"in time")
+    agent.expect(made, "result", payload=b"in time")
+    agent.tell("complete", invocation, payload=b"in time too")
+    caller.expect_result(served, payload=b"in time too")
+    worker.close()
+    caller.close()
+    scene.daemon().finish_stop()
+    scene.daemon().start()
+    caller = scene.peer()
+    request = caller.call("work", b"anew", flags=0x20)
+    agent.tell("complete", agent.expect(registration, "invoke", payload=b"anew").values["call"], payload=b"back")
+    caller.expect_result(request, payload=b"back")
+
+
+@behaviour("an agent that has served a thousand calls leaves nothing behind")
+def nothing_left(scene: Scene) -> None:
+    agent, registration, caller = scene.serving(concurrency=100)
+    for _ in range(10):
+        requests = [caller.call("work") for _ in range(100)]
+        for _ in requests:
+            agent.tell("complete", agent.expect(registration, "invoke").values["call"])
+        for _ in requests:
+            caller.expect(Kind.RESULT, status=Status.OK)
+    synchronize(agent)
+    agent.do("shutdown")
