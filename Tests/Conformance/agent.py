@@ -6,13 +6,14 @@ import subprocess
 import threading
 from collections import defaultdict, deque
 from pathlib import Path
-from typing import Any, Deque, Dict, List, Optional, Sequence
+from typing import Deque, Dict, List, Optional, Sequence
 
 from expectation import Deadline, Failure, expect_equal
 
 OUTCOMES = ("result", "error")
 DECODED_KEYS = ("payload", "encoding", "metadata", "correlation", "message")
 STDERR_CHARACTERS = 600
+SHOWN_CHARACTERS = 80
 
 
 class Report:
@@ -25,7 +26,7 @@ class Report:
         self.values = dict(value.split("=", 1) for value in values)
 
     def __str__(self) -> str:
-        values = " ".join(f"{key}={value if len(value) <= 80 else value[:80] + '…'}" for key, value in self.values.items())
+        values = " ".join(f"{key}={shown_value(value)}" for key, value in self.values.items())
         text = f" ({self.message})" if "message" in self.values else ""
         return f"{self.tag} {self.word} {values}".rstrip() + text
 
@@ -55,6 +56,10 @@ class Report:
     @property
     def message(self) -> str:
         return bytes.fromhex(self.values.get("message", "")).decode()
+
+
+def shown_value(value: str) -> str:
+    return value if len(value) <= SHOWN_CHARACTERS else f"{value[:SHOWN_CHARACTERS]}…"
 
 
 def _written(value: object) -> str:
@@ -109,8 +114,11 @@ class Agent:
 
     # Telling
 
-    def tell(self, word: str, tag: Optional[str] = None, **values: object) -> str:
-        """Gives a command and its tag, a new one unless it is about something begun. `None` and `False` are left out."""
+    def tell(self, word: str, tag: Optional[str] = None, /, **values: object) -> str:
+        """Gives a command, and gives back its tag: a new one unless it is about something that was begun.
+
+        Values that are nothing (`None`, `False`, no bytes, no metadata) are left out.
+        """
         if tag is None:
             self._commands += 1
             tag = f"{word[0]}{self._commands}"
@@ -130,7 +138,7 @@ class Agent:
             raise self._death("it was told to " + word) from None
         return tag
 
-    def do(self, word: str, tag: Optional[str] = None, **values: object) -> Report:
+    def do(self, word: str, tag: Optional[str] = None, /, **values: object) -> Report:
         """Gives a command and waits until it is done."""
         return self.expect(self.tell(word, tag, **values), "done")
 
@@ -146,7 +154,7 @@ class Agent:
                     raise self._deadline.missed(f"{what} about {tag} from the agent")
             return self._reports[tag].popleft()
 
-    def expect(self, tag: str, word: str, **values: object) -> Report:
+    def expect(self, tag: str, word: str, /, **values: object) -> Report:
         """The next report about a tag, which has to be this one and to have these values."""
         report = self.next(tag, f"“{word}”")
         if report.word != word:

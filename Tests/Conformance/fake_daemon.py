@@ -43,14 +43,14 @@ class Link(FramedSocket):
     def __init__(self, connection: socket.socket, deadline: Deadline) -> None:
         super().__init__(connection, Direction.TO_DAEMON, "agent", deadline)
 
-    def greet(self, features: str = "streams,events") -> Frame:
+    def greet(self, largest_frame_bytes: int = LARGEST_FRAME_BYTES) -> Frame:
         """Takes HELLO and says WELCOME; gives the HELLO."""
         hello = self.expect(Kind.HELLO, id=HELLO_ID)
         self.send(
             Kind.WELCOME, id=7, function=1, aux=4096,
             metadata={
-                "server": "conformance/1", "instance": "0" * 32, "features": features,
-                "max-frame": str(LARGEST_FRAME_BYTES),
+                "server": "conformance/1", "instance": "0" * 32, "features": "streams,events",
+                "max-frame": str(largest_frame_bytes),
             },
         )
         return hello

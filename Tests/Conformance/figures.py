@@ -1,8 +1,8 @@
 """How fast calls are: each library's beside those of a load generator in C, through one daemon to one worker in C.
 
 The generator and the worker are not part of this project: `load.c` and `worker.c` are looked for in the folder that
-HOSTCALL_BENCH names, or in ../shared/bench beside the checkout. Every caller calls by name, one after another in each of
-some rounds, and the medians are told.
+HOSTCALL_BENCH names, or in ../shared/bench beside the checkout. Every caller calls by name, one caller after another in
+each of some rounds, and the medians are told.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections import defaultdict
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Callable, Dict, List, NamedTuple, Sequence, Tuple
 
@@ -84,15 +86,13 @@ def run(languages: Sequence[Language], hostcalld: str) -> None:
         assert worker.stdout is not None
         # Its one line comes when it has registered.
         worker.stdout.readline()
-        callers: Dict[str, Measure] = {
-            GENERATOR: lambda depth, calls: measure_generator(load, daemon.path, depth, calls)
-        }
+        callers: Dict[str, Measure] = {GENERATOR: partial(measure_generator, load, daemon.path)}
         for number, language in enumerate(languages, 1):
             agent = Agent(language.command, daemon.path, folder, number, deadline)
             leaving.callback(agent.end)
             agent.do("connect")
-            callers[language.name] = lambda depth, calls, agent=agent: measure_agent(agent, depth, calls)
-        figures: Dict[Tuple[str, int], List[Figures]] = {(one, depth): [] for one in callers for depth in CALLS_BY_DEPTH}
+            callers[language.name] = partial(measure_agent, agent)
+        figures: Dict[Tuple[str, int], List[Figures]] = defaultdict(list)
         for round in range(1, ROUNDS + 1):
             for caller, measure in callers.items():
                 for depth, calls in CALLS_BY_DEPTH.items():

@@ -56,7 +56,8 @@ class FramedSocket:
             self._deadline.poll("the other side to read one byte", lambda: self._unread_bytes() == 0)
 
     def _unread_bytes(self) -> int:
-        return struct.unpack("i", fcntl.ioctl(self._socket, termios.TIOCOUTQ, b"\0" * 4))[0]
+        (unread,) = struct.unpack("i", fcntl.ioctl(self._socket, termios.TIOCOUTQ, b"\0" * 4))
+        return int(unread)
 
     # Receiving
 

@@ -19,7 +19,8 @@ class RawPeer(FramedSocket):
         connection.connect(path)
         super().__init__(connection, Direction.TO_PEER, "daemon", deadline)
         self._requests = 0
-        self.send(Kind.HELLO, id=HELLO_ID, function=1, aux=1, metadata={"client": "conformance/1", "features": "streams,events"})
+        greeting = {"client": "conformance/1", "features": "streams,events"}
+        self.send(Kind.HELLO, id=HELLO_ID, function=1, aux=1, metadata=greeting)
         self.expect(Kind.WELCOME, status=Status.OK)
 
     def request(self, kind: int, **fields: Any) -> int:

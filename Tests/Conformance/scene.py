@@ -10,11 +10,10 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple, Type
 
 from agent import Agent
 from daemon import Daemon
-from expectation import Deadline, Failure, expect_equal
-from fake_daemon import FakeDaemon, Link
+from expectation import Deadline, Failure
+from fake_daemon import LARGEST_FRAME_BYTES, FakeDaemon, Link
 from framed_socket import FramedSocket
 from raw_peer import RawPeer
-from wire import Kind
 
 LIMIT_SECONDS = 20.0
 
@@ -30,7 +29,10 @@ class Language(NamedTuple):
 
 
 class Scene:
-    """A folder of its own with a socket, and whoever is asked for. Leaving it ends everybody, and checks how they leave."""
+    """A folder of its own with a socket, and whoever is asked for.
+
+    Leaving it ends everybody; where all went well, agents have to leave in good order.
+    """
 
     def __init__(self, language: Language, hostcalld: str) -> None:
         self.language = language
@@ -109,13 +111,13 @@ class Scene:
         self._sockets.append(link)
         return link
 
-    def linked(self) -> Tuple[Agent, Link]:
+    def linked(self, largest_frame_bytes: int = LARGEST_FRAME_BYTES) -> Tuple[Agent, Link]:
         """An agent that a fake daemon has welcomed, and its connection."""
         self.fake_daemon()
         agent = self.agent_process()
         connecting = agent.tell("connect")
         link = self.accept()
-        link.greet()
+        link.greet(largest_frame_bytes)
         agent.expect(connecting, "done")
         return agent, link
 

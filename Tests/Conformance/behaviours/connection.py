@@ -4,18 +4,10 @@ from __future__ import annotations
 
 from behaviour import behaviour
 from expectation import expect, expect_equal
-from raw_peer import RawPeer
 from scene import Scene, expect_no_report
-from wire import Kind, Status
+from wire import Flags, Kind, Status
 
 from .events import subscribed
-
-
-def wait_until_served(scene: Scene, peer: RawPeer, name: str) -> None:
-    """Until somebody has registered the name: a call of it that waits tells, and is cancelled again."""
-    request = peer.call(name, flags=0x20)
-    peer.send(Kind.CANCEL, id=request)
-    peer.expect(Kind.RESULT, id=request)
 
 
 @behaviour("no daemon: cannot connect, and the message says where it was looked for and what to do")
@@ -57,7 +49,7 @@ def daemon_dies_serving(scene: Scene) -> None:
     agent.expect(invocation, "cancelled")
     scene.daemon().start()
     other = scene.peer()
-    request = other.call("work", b"anew", flags=0x20)
+    request = other.call("work", b"anew", flags=Flags.WAIT)
     renewed = agent.expect(registration, "invoke", payload=b"anew").values["call"]
     agent.tell("complete", invocation, payload=b"of another time")
     agent.expect(invocation, "completed")
@@ -76,10 +68,10 @@ def registrations_come_back(scene: Scene) -> None:
     scene.daemon().kill()
     scene.daemon().start()
     caller = scene.peer()
-    requests = [caller.call("work", flags=0x20) for _ in range(2)]
+    requests = [caller.call("work", flags=Flags.WAIT) for _ in range(2)]
     report = agent.expect(registration, "invoke")
     expect("hostcall-caller-pid" in report.metadata, f"expected who called in {report.metadata}")
-    request = caller.call("files.read", flags=0x20)
+    request = caller.call("files.read", flags=Flags.WAIT)
     agent.tell("complete", agent.expect(pattern, "invoke", name="files.read").values["call"])
     caller.expect_result(request)
     expect_no_report(agent, registration)
@@ -129,8 +121,11 @@ def calls_go_again(scene: Scene) -> None:
 
 @behaviour("no daemon any more: a call fails at once, and says that it cannot be reached")
 def daemon_gone(scene: Scene) -> None:
-    agent = scene.agent()
+    agent, worker = scene.calling()
+    call = agent.tell("call", name="work")
+    worker.expect(Kind.INVOKE)
     scene.daemon().kill()
+    agent.expect_error(call, code="connection-lost")
     report = agent.expect_error(agent.tell("call", name="work"), code="cannot-connect")
     expect(scene.path in report.message, f"expected the socket's path in “{report.message}”")
 
@@ -146,10 +141,8 @@ def calls_wait(scene: Scene) -> None:
     again.expect(Kind.HELLO)
     call = agent.tell("call", name="other", payload=b"patience")
     again.send(Kind.WELCOME, id=8, function=1, aux=64, metadata={"features": "streams,events", "max-frame": "1048576"})
-    kinds = []
-    while Kind.CALL not in kinds:
-        frame = again.receive("REGISTER and CALL")
-        kinds.append(Kind(frame.kind))
+    frames = [again.receive("REGISTER and CALL") for _ in range(2)]
+    expect_equal("what comes after WELCOME", {Kind(frame.kind) for frame in frames}, {Kind.REGISTER, Kind.CALL})
+    for frame in frames:
         again.send(Kind.RESULT, id=frame.id, aux=1 if frame.kind == Kind.REGISTER else 0)
-    expect_equal("what comes after WELCOME", kinds, [Kind.REGISTER, Kind.CALL])
     agent.expect(call, "result")

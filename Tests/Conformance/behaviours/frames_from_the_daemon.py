@@ -1,6 +1,6 @@
-"""Every vector that a daemon sends and that can follow in a conversation: sent as it is, but for ids, and reported whole.
+"""Every vector that a daemon sends, in a conversation in which it can come: as it is, but for ids, and reported whole.
 
-Left out is no vector of that direction. EVENT has its place rewritten: two dropped ones and nothing else were before it.
+No vector of that direction is left out. EVENT has its place rewritten: nothing but the two dropped ones was before it.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def register(agent: Agent, link: Link, name: str, handle: int) -> str:
     return registration
 
 
-def call_in_flight(agent: Agent, link: Link, name: str = "token.fetch") -> Tuple[str, int]:
+def call_in_flight(agent: Agent, link: Link) -> Tuple[str, int]:
     """A call whose RESULT the link owes: its tag and its request id."""
-    call = agent.tell("call", name=name)
-    return call, link.expect(Kind.CALL, name=name).id
+    call = agent.tell("call", name="token.fetch")
+    return call, link.expect(Kind.CALL, name="token.fetch").id
 
 
 def welcome(scene: Scene, send: Send) -> None:
@@ -87,6 +87,25 @@ def event(scene: Scene, send: Send) -> None:
 @behaviour("WELCOME: connects, also to a daemon without features")
 def welcome_whole(scene: Scene) -> None:
     welcome(scene, send_whole)
+
+
+@behaviour("WELCOME without features: what needs one is UNAVAILABLE, and not sent")
+def lacking_features(scene: Scene) -> None:
+    scene.fake_daemon()
+    agent = scene.agent_process()
+    connecting = agent.tell("connect")
+    link = scene.accept()
+    link.expect(Kind.HELLO)
+    link.send_bytes(vector("WELCOME").data)
+    agent.expect(connecting, "done")
+    for word, options in (
+        ("call", {"window": 4}), ("call", {"arguments": True}), ("subscribe", {}), ("publish", {}),
+    ):
+        tag = agent.tell(word, name="door.opened", **options)
+        if "window" in options:
+            agent.tell("take", tag, count=1)
+        agent.expect_error(tag, "UNAVAILABLE")
+    link.expect_nothing()
 
 
 @behaviour("RESULT OK: payload, encoding and correlation id")

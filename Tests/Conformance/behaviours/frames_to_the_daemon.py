@@ -1,8 +1,9 @@
 """Every vector that a client library would send: the agent is told to, and its bytes are compared, ids rewritten.
 
-Left out are: BIND and CALL by handle, for a library may call by name alone (the CALLs by handle are compared as calls by
-name, with the rest as it is); the client's name and the versions in HELLO, which are the library's own; the id and the
-payload of PING, which are its own too; and the number in CREDIT, since how much is granted at once is up to the library.
+Left out are: BIND and CALL by handle, for a library may call by name alone (the CALLs by handle are compared as calls
+by name, with the rest as it is, and BIND's name of 255 bytes as that of a call); the client's name and the versions in
+HELLO, which are the library's own; the id and the payload of PING, which are its own too; and the number in CREDIT, for
+how much is granted at once is up to the library.
 """
 
 from __future__ import annotations

@@ -88,3 +88,17 @@ def event_too_large(scene: Scene) -> None:
     agent = scene.agent()
     agent.expect_error(agent.tell("publish", name="news", payload=b"x" * TOO_LARGE), "TOO_LARGE")
     agent.expect(agent.tell("publish", name="news", payload=b"small"), "done", subscribers="0")
+
+
+@behaviour("what exceeds the max-frame of WELCOME is not even sent")
+def kept_max_frame(scene: Scene) -> None:
+    agent, link = scene.linked(largest_frame_bytes=1000)
+    # Name, metadata and payload count together.
+    for payload, metadata in ((997, {}), (100, {"k": "x" * 1000})):
+        call = agent.tell("call", name="work", payload=b"x" * payload, metadata=metadata)
+        agent.expect_error(call, "TOO_LARGE", origin="client")
+    agent.expect_error(agent.tell("publish", name="work", payload=b"x" * 997), "TOO_LARGE", origin="client")
+    call = agent.tell("call", name="work", payload=b"x" * 996)
+    request = link.expect(Kind.CALL, payload=b"x" * 996)
+    link.send(Kind.RESULT, id=request.id)
+    agent.expect(call, "result")

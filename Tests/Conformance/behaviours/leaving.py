@@ -5,7 +5,7 @@ from __future__ import annotations
 from behaviour import behaviour
 from expectation import expect, expect_equal
 from scene import Scene, synchronize
-from wire import Kind, Status
+from wire import Flags, Kind, Status
 
 
 @behaviour("shutdown finishes what runs, and takes nothing new")
@@ -89,7 +89,7 @@ def daemon_stops(scene: Scene) -> None:
     scene.daemon().finish_stop()
     scene.daemon().start()
     caller = scene.peer()
-    request = caller.call("work", b"anew", flags=0x20)
+    request = caller.call("work", b"anew", flags=Flags.WAIT)
     agent.tell("complete", agent.expect(registration, "invoke", payload=b"anew").values["call"], payload=b"back")
     caller.expect_result(request, payload=b"back")
 

@@ -1,8 +1,8 @@
 """What no daemon may send: the client says so, gives the connection up, and ends what was under way, once.
 
 The frames are those that a daemon refuses, turned round: kinds that only a daemon sends become kinds that only a peer
-sends, and names, metadata, flags, encodings and statuses go into frames that a daemon sends. Left out are keys that begin
-with `hostcall-` and a CALL with name and handle, which have no counterpart.
+sends, and names, metadata, flags, encodings and statuses go into frames that a daemon sends. Left out are keys that
+begin with `hostcall-`, and a CALL with name and handle or neither, which have no counterpart.
 """
 
 from __future__ import annotations
@@ -134,7 +134,8 @@ def flags(scene: Scene) -> None:
     def result_with(flag: int) -> BadFrame:
         return BadFrame(f"flag {flag:#04x} on RESULT", lambda moment: encode(Kind.RESULT, moment.request, flags=flag))
 
-    frames = [result_with(flag) for flag in (0x80, Flags.OPEN, Flags.LAST, Flags.NO_REPLY, Flags.IDEMPOTENT, Flags.WAIT)]
+    strange = (0x80, Flags.OPEN, Flags.LAST, Flags.NO_REPLY, Flags.IDEMPOTENT, Flags.WAIT)
+    frames = [result_with(flag) for flag in strange]
     for flag in (0x80, Flags.LAST, Flags.NO_REPLY, Flags.WAIT, Flags.FROM_WORKER):
         frames.append(
             fixed(f"flag {flag:#04x} on INVOKE", encode(Kind.INVOKE, 78, function=HANDLE, timeout=9, flags=flag))
