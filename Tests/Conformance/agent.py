@@ -14,6 +14,7 @@ OUTCOMES = ("result", "error")
 DECODED_KEYS = ("payload", "encoding", "metadata", "correlation", "message")
 STDERR_CHARACTERS = 600
 SHOWN_CHARACTERS = 80
+LEAVE_SECONDS = 5.0
 
 
 class Report:
@@ -196,9 +197,9 @@ class Agent:
         except OSError:
             pass
         try:
-            status = self._process.wait(max(5.0, self._deadline.left()))
+            status = self._process.wait(LEAVE_SECONDS)
         except subprocess.TimeoutExpired:
-            raise Failure("expected the agent to leave at the end of its input, and it goes on") from None
+            raise Failure(f"expected the agent to leave at the end of its input, it goes on after {LEAVE_SECONDS:g} s") from None
         self._reader.join()
         if status:
             raise Failure(f"the agent ended with status {status}{self._last_words()}")

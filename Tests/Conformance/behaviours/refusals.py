@@ -7,7 +7,7 @@ begin with `hostcall-`, and a CALL with name and handle or neither, which have n
 
 from __future__ import annotations
 
-from typing import Any, Callable, List, NamedTuple
+from typing import Any, Callable, Dict, List, NamedTuple, Set, Tuple
 
 from agent import Agent
 from behaviour import behaviour
@@ -92,14 +92,21 @@ def check_refusals(scene: Scene, frames: List[BadFrame]) -> None:
             # It serves again, so it has not been harmed.
             again = scene.accept()
             again.greet()
-            again.answer(Kind.REGISTER, aux=HANDLE, name="served")
-            again.expect_nothing()
+            expect("served" in names_registered(again), "expected that the function is registered again")
             expect_no_report(moment.agent, moment.call)
             moment.agent.finish()
             moment.link.close()
             again.close()
         except Failure as failure:
             raise Failure(f"{bad.what}: {failure}") from None
+
+
+def names_registered(link: Link) -> Set[str]:
+    """Answers what is registered at once on a new connection; gives the names."""
+    requests = [request for request in link.barrier() if request.kind == Kind.REGISTER]
+    for handle, _ in enumerate(requests, HANDLE):
+        link.answer(Kind.REGISTER, aux=handle)
+    return {request.name for request in requests}
 
 
 @behaviour("parts that do not fit the body")
@@ -119,7 +126,7 @@ def unknown_kinds(scene: Scene) -> None:
 @behaviour("kinds that only a peer sends")
 def kinds_of_peers(scene: Scene) -> None:
     two_way = (Kind.GOAWAY, Kind.PING, Kind.CANCEL, Kind.ITEM, Kind.CREDIT)
-    first: "dict[int, Vector]" = {}
+    first: Dict[int, Vector] = {}
     for vector in VECTORS:
         if vector.way is Direction.TO_DAEMON and vector.frame.kind not in two_way:
             first.setdefault(vector.frame.kind, vector)
@@ -204,13 +211,20 @@ def strange_results(scene: Scene) -> None:
     )
 
 
-@behaviour("INVOKE with a handle that was never given, and of a call that runs already")
+def nameless_invoke(moment: Moment) -> bytes:
+    """Has the agent register a pattern, and gives an INVOKE of it that lacks the called name."""
+    register(moment.agent, moment.link, "files.*", HANDLE + 1)
+    return encode(Kind.INVOKE, 78, function=HANDLE + 1, timeout=1000)
+
+
+@behaviour("INVOKE with a handle that was never given, of a call that runs already, of a pattern without a name")
 def strange_invokes(scene: Scene) -> None:
     check_refusals(
         scene,
         [
             fixed("INVOKE with handle 9", encode(Kind.INVOKE, 78, function=9, timeout=1000)),
             fixed("INVOKE of the call that runs", encode(Kind.INVOKE, RUNNING_CALL, function=HANDLE, timeout=1000)),
+            BadFrame("INVOKE of a pattern without a name", nameless_invoke),
         ],
     )
 
@@ -229,7 +243,7 @@ def strange_items(scene: Scene) -> None:
     )
 
 
-def items_of_stream(moment: Moment, places: "tuple[int, ...]") -> bytes:
+def items_of_stream(moment: Moment, places: Tuple[int, ...]) -> bytes:
     """Begins a call that takes two items, and gives ITEMs for it."""
     moment.agent.tell("call", name="numbers", window=2)
     request = moment.link.expect(Kind.CALL, name="numbers", aux=2).id
