@@ -12,7 +12,9 @@ from wire import Flags, Kind, Status
 def shutdown(scene: Scene) -> None:
     agent, registration, caller = scene.serving()
     running = [caller.call("work", str(i).encode()) for i in range(3)]
-    invocations = [agent.expect(registration, "invoke").values["call"] for _ in running]
+    # They run at the same time, so they may be told in any order.
+    invoked = [agent.expect(registration, "invoke").values for _ in running]
+    invocations = [values["call"] for values in sorted(invoked, key=lambda values: values["payload"])]
     caller.subscribe("hostcall.function.unregistered")
     ending = agent.tell("shutdown")
     caller.expect(Kind.EVENT, name="hostcall.function.unregistered")

@@ -49,15 +49,16 @@ typedef struct report {
   size_t size;
   FILE *stream;
 } report;
-report report_begin(const char *tag, const char *word);
+report *report_begin(const char *tag, const char *word);
 void report_text(report *report, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void report_bytes(report *report, const char *key, const void *data, size_t size);
 void report_metadata(report *report, const hostcall_metadata *metadata, size_t count);
+/* Writes it, and frees it. */
 void report_end(report *report);
 /* A tag and a word, and no more. */
 void report_word(const char *tag, const char *word);
 /* How a call has ended, not written yet. */
-report report_of(const char *tag, const hostcall_result *result);
+report *report_of(const char *tag, const hostcall_result *result);
 /* What a function has returned: `done`, or the error with the thread's last text. */
 void report_status(const char *tag, hostcall_status status);
 
@@ -87,23 +88,25 @@ typedef struct thing {
   pthread_cond_t condition;
   /* The request, call or subscription in the library. */
   uint64_t id;
-  /* Of a registration: its name and how many invocations it had. */
+  /* Of a registration: its name, how many invocations it had, and how many were not completed. */
   char name[256];
   int invocations;
+  int running;
+  /* Of a call that the agent answers: what it was registered by. */
+  struct thing *registration;
   /* Whether the agent answers the call, so that the end of its items is told. */
   bool is_served;
   bool is_over;
-  bool was_completed;
   /* Items that the driver has asked for, those that have come, and whether no more will. */
   uint32_t wanted;
   item_queue items;
   bool items_end;
   bool has_window;
+  /* Whether the driver has ended it. */
   bool was_cancelled;
   hostcall_status why;
-  /* How a call with items has ended, to be told after them. */
-  report outcome;
-  bool has_outcome;
+  /* How a call has ended, until it is told after its items. */
+  report *outcome;
   /* Items that wait for room, and whether their end follows. */
   item_queue sending;
   bool ends_sending;

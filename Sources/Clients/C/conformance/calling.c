@@ -11,7 +11,6 @@ static void call_ended(hostcall_context *used, uint64_t request, const hostcall_
   thing_lock(thing);
   thing->is_over = true;
   thing->outcome = report_of(thing->tag, result);
-  thing->has_outcome = true;
   thing_tell(thing);
   thing_unlock(thing);
 }
@@ -37,7 +36,7 @@ void begin_call(command *command) {
   /* The call may end before its number is known here; whoever needs that waits for the lock. */
   thing_lock(thing);
   hostcall_status status = hostcall_call(context, command_text(command, "name"), &options, content->data, content->size,
-                                         call_ended, thing, &thing->id);
+                                         options.flags & HOSTCALL_NO_REPLY ? NULL : call_ended, thing, &thing->id);
   thing_unlock(thing);
   if (status != HOSTCALL_OK || command_says(command, "no-reply")) report_status(command->tag, status);
   content_free(content);
@@ -130,14 +129,14 @@ void run_bench(command *command) {
   double seconds = now() - start;
   qsort(bench.microseconds, (size_t)bench.calls, sizeof(double), compare);
   if (bench.failed > 0) {
-    report report = report_begin(command->tag, "error");
-    report_text(&report, " code=status status=FAILED origin=client message=");
-    report_end(&report);
+    report *report = report_begin(command->tag, "error");
+    report_text(report, " code=status status=FAILED origin=client message=");
+    report_end(report);
   } else {
-    report report = report_begin(command->tag, "done");
-    report_text(&report, " seconds=%.6f p50=%.1f p99=%.1f", seconds, bench.microseconds[bench.calls / 2],
+    report *report = report_begin(command->tag, "done");
+    report_text(report, " seconds=%.6f p50=%.1f p99=%.1f", seconds, bench.microseconds[bench.calls / 2],
                 bench.microseconds[bench.calls * 99 / 100]);
-    report_end(&report);
+    report_end(report);
   }
   free(calls);
   free(bench.payload);

@@ -94,11 +94,10 @@ void content_free(content *content) {
   free(content);
 }
 
-report report_begin(const char *tag, const char *word) {
-  report report = {NULL, 0, NULL};
-  report.stream = open_memstream(&report.text, &report.size);
-  if (report.stream == NULL) abort();
-  fprintf(report.stream, "%s %s", tag, word);
+report *report_begin(const char *tag, const char *word) {
+  report *report = calloc(1, sizeof *report);
+  if (report == NULL || (report->stream = open_memstream(&report->text, &report->size)) == NULL) abort();
+  fprintf(report->stream, "%s %s", tag, word);
   return report;
 }
 
@@ -138,11 +137,12 @@ void report_end(report *report) {
   fflush(stdout);
   funlockfile(stdout);
   free(report->text);
+  free(report);
 }
 
 void report_word(const char *tag, const char *word) {
-  report report = report_begin(tag, word);
-  report_end(&report);
+  report *report = report_begin(tag, word);
+  report_end(report);
 }
 
 static void report_error(report *report, hostcall_status status, int32_t origin, const char *message) {
@@ -170,13 +170,13 @@ static void report_error(report *report, hostcall_status status, int32_t origin,
   report_bytes(report, "message", message, strlen(message));
 }
 
-report report_of(const char *tag, const hostcall_result *result) {
-  report report = report_begin(tag, result->status == HOSTCALL_OK ? "result" : "error");
-  if (result->status != HOSTCALL_OK) report_error(&report, result->status, result->origin, result->message);
-  report_bytes(&report, "payload", result->data, result->size);
-  report_text(&report, " encoding=%u", result->encoding);
-  report_metadata(&report, result->metadata, result->metadata_count);
-  if (result->correlation_id != 0) report_text(&report, " correlation=%llu", (unsigned long long)result->correlation_id);
+report *report_of(const char *tag, const hostcall_result *result) {
+  report *report = report_begin(tag, result->status == HOSTCALL_OK ? "result" : "error");
+  if (result->status != HOSTCALL_OK) report_error(report, result->status, result->origin, result->message);
+  report_bytes(report, "payload", result->data, result->size);
+  report_text(report, " encoding=%u", result->encoding);
+  report_metadata(report, result->metadata, result->metadata_count);
+  if (result->correlation_id != 0) report_text(report, " correlation=%llu", (unsigned long long)result->correlation_id);
   return report;
 }
 
@@ -185,9 +185,9 @@ void report_status(const char *tag, hostcall_status status) {
     report_word(tag, "done");
     return;
   }
-  report report = report_begin(tag, "error");
+  report *report = report_begin(tag, "error");
   /* The daemon's sentences name it; what the library finds by itself does not. */
   bool is_daemons = strstr(hostcall_last_error(), " from the daemon") != NULL;
-  report_error(&report, status, is_daemons ? HOSTCALL_FROM_DAEMON : HOSTCALL_FROM_LIBRARY, hostcall_last_error());
-  report_end(&report);
+  report_error(report, status, is_daemons ? HOSTCALL_FROM_DAEMON : HOSTCALL_FROM_LIBRARY, hostcall_last_error());
+  report_end(report);
 }

@@ -10,13 +10,13 @@ static void event_came(hostcall_context *used, uint64_t subscription, const host
   /* While it waits in here, the library keeps those that follow. */
   while (thing->is_held && thing->wanted == 0) pthread_cond_wait(&thing->condition, &thing->mutex);
   if (thing->wanted > 0) thing->wanted--;
-  report report = report_begin(thing->tag, "event");
-  report_text(&report, " name=%s", event->name);
-  report_bytes(&report, "payload", event->data, event->size);
-  report_text(&report, " encoding=%u dropped=%llu", event->encoding, (unsigned long long)event->dropped_before);
-  if (event->follows_gap) report_text(&report, " gap=yes");
-  report_metadata(&report, event->metadata, event->metadata_count);
-  report_end(&report);
+  report *report = report_begin(thing->tag, "event");
+  report_text(report, " name=%s", event->name);
+  report_bytes(report, "payload", event->data, event->size);
+  report_text(report, " encoding=%u dropped=%llu", event->encoding, (unsigned long long)event->dropped_before);
+  if (event->follows_gap) report_text(report, " gap=yes");
+  report_metadata(report, event->metadata, event->metadata_count);
+  report_end(report);
   thing_unlock(thing);
 }
 
@@ -40,7 +40,6 @@ void end_subscription(command *command) {
   uint64_t subscription = thing->id;
   thing_unlock(thing);
   hostcall_status status = hostcall_unsubscribe(context, subscription);
-  if (status == HOSTCALL_OK) status = hostcall_ping(context);
   report_status(command->tag, status);
 }
 
@@ -55,9 +54,9 @@ void publish_event(command *command) {
   hostcall_status status = hostcall_publish(context, command_text(command, "name"), &options, content->data,
                                             content->size, wants_answer ? &subscribers : NULL);
   if (status == HOSTCALL_OK && wants_answer) {
-    report report = report_begin(command->tag, "done");
-    report_text(&report, " subscribers=%u", subscribers);
-    report_end(&report);
+    report *report = report_begin(command->tag, "done");
+    report_text(report, " subscribers=%u", subscribers);
+    report_end(report);
   } else {
     report_status(command->tag, status);
   }

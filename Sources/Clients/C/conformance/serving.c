@@ -26,10 +26,12 @@ static void invoked(hostcall_context *used, const hostcall_invocation *invocatio
   thing_lock(registration);
   char tag[64];
   snprintf(tag, sizeof tag, "%.50s.%d", registration->tag, ++registration->invocations);
+  registration->running++;
   thing_unlock(registration);
   thing *thing = thing_make(tag);
   thing->id = invocation->call_id;
   thing->is_served = true;
+  thing->registration = registration;
   struct running *entry = malloc(sizeof *entry);
   if (entry == NULL) abort();
   entry->call_id = invocation->call_id;
@@ -38,13 +40,13 @@ static void invoked(hostcall_context *used, const hostcall_invocation *invocatio
   entry->next = running;
   running = entry;
   pthread_mutex_unlock(&running_mutex);
-  report report = report_begin(registration->tag, "invoke");
-  report_text(&report, " call=%s name=%s", tag, invocation->name);
-  report_bytes(&report, "payload", invocation->data, invocation->size);
-  report_text(&report, " encoding=%u left=%u correlation=%llu", invocation->encoding, invocation->timeout_milliseconds,
+  report *report = report_begin(registration->tag, "invoke");
+  report_text(report, " call=%s name=%s", tag, invocation->name);
+  report_bytes(report, "payload", invocation->data, invocation->size);
+  report_text(report, " encoding=%u left=%u correlation=%llu", invocation->encoding, invocation->timeout_milliseconds,
               (unsigned long long)invocation->correlation_id);
-  report_metadata(&report, invocation->metadata, invocation->metadata_count);
-  report_end(&report);
+  report_metadata(report, invocation->metadata, invocation->metadata_count);
+  report_end(report);
   if ((invocation->flags & HOSTCALL_ARGUMENTS) == 0) {
     thing_lock(thing);
     thing->items_end = true;
@@ -90,6 +92,15 @@ static void has_room(hostcall_context *used, uint64_t id, void *user_data) {
   if (thing != NULL) thing_has_room(used, id, thing);
 }
 
+/* The daemon has answered that nothing of it comes any more, or the context is over. */
+static void released(void *user_data) {
+  thing *thing = user_data;
+  thing_lock(thing);
+  bool is_told = thing->was_cancelled;
+  thing_unlock(thing);
+  if (is_told) report_word(thing->tag, "done");
+}
+
 void begin_registration(command *command) {
   thing *thing = thing_make(command->tag);
   hostcall_function_options options = HOSTCALL_FUNCTION_OPTIONS_INIT;
@@ -105,14 +116,19 @@ void begin_registration(command *command) {
   options.on_room = has_room;
   snprintf(thing->name, sizeof thing->name, "%s", command_text(command, "name"));
   report_status(command->tag,
-                hostcall_register_host_fn(context, command_text(command, "name"), &options, invoked, thing, NULL));
+                hostcall_register_host_fn(context, command_text(command, "name"), &options, invoked, thing, released));
 }
 
 void end_registration(command *command) {
-  hostcall_status status = hostcall_unregister_host_fn(context, thing_find(command->tag)->name);
-  /* Once the daemon has answered it has seen that. */
-  if (status == HOSTCALL_OK) status = hostcall_ping(context);
-  report_status(command->tag, status);
+  thing *thing = thing_find(command->tag);
+  thing_lock(thing);
+  bool runs = thing->running > 0;
+  thing->was_cancelled = !runs;
+  thing_unlock(thing);
+  hostcall_status status = hostcall_unregister_host_fn(context, thing->name);
+  /* What runs is released later; the daemon has seen it by its answer to something else. */
+  if (status == HOSTCALL_OK && runs) status = hostcall_ping(context);
+  if (status != HOSTCALL_OK || runs) report_status(command->tag, status);
 }
 
 static hostcall_status status_named(const char *name) {
@@ -127,7 +143,9 @@ static hostcall_status status_named(const char *name) {
 
 static void complete(thing *thing, const hostcall_completion *completion) {
   hostcall_status status = hostcall_host_complete_with(context, thing->id, completion);
-  thing->was_completed = true;
+  thing_lock(thing->registration);
+  thing->registration->running--;
+  thing_unlock(thing->registration);
   if (status == HOSTCALL_OK || status == HOSTCALL_LATE) report_word(thing->tag, "completed");
   else report_status(thing->tag, status);
 }

@@ -75,10 +75,10 @@ void things_release(void) {
 }
 
 static void report_item(const char *tag, const kept_item *item) {
-  report report = report_begin(tag, "item");
-  report_bytes(&report, "payload", item->data, item->size);
-  report_text(&report, " encoding=%u", item->encoding);
-  report_end(&report);
+  report *report = report_begin(tag, "item");
+  report_bytes(report, "payload", item->data, item->size);
+  report_text(report, " encoding=%u", item->encoding);
+  report_end(report);
 }
 
 /* The driver has asked for more than there will be. */
@@ -88,9 +88,9 @@ static void tell_end(thing *thing) {
     report_word(thing->tag, "items-end");
     thing->wanted = 0;
   } else if (thing->is_over) {
-    report report = report_begin(thing->tag, "error");
-    report_text(&report, " status=%s origin=daemon code=status", hostcall_status_name(thing->why));
-    report_end(&report);
+    report *report = report_begin(thing->tag, "error");
+    report_text(report, " status=%s origin=daemon code=status", hostcall_status_name(thing->why));
+    report_end(report);
     thing->wanted = 0;
   }
 }
@@ -106,10 +106,10 @@ void thing_tell(thing *thing) {
   }
   if (thing->items.first != NULL && !thing->was_cancelled) return;
   tell_end(thing);
-  if (thing->has_outcome && (thing->wanted > 0 || !thing->has_window || thing->was_cancelled)) {
+  if (thing->outcome != NULL && (thing->wanted > 0 || !thing->has_window || thing->was_cancelled)) {
     queue_empty(&thing->items);
-    thing->has_outcome = false;
-    report_end(&thing->outcome);
+    report_end(thing->outcome);
+    thing->outcome = NULL;
   }
 }
 
