@@ -3,19 +3,21 @@ import Foundation
 /// What the client was started with.
 struct ClientArguments {
   static let usage = """
-    usage: hostcall-demo-client [--socket PATH] [--worker PATH] [--only NAME]... [--list] [FOLDER]
+    usage: hostcall-demo-client [--socket PATH] [--worker PATH] [--languages LIST] [--only NAME]... [--list] [FOLDER]
 
-      FOLDER         the folder whose files are hashed; else the current one
-      --socket PATH  the daemon's socket; else HOSTCALL_SOCKET and the usual places
-      --worker PATH  the program hostcall-demo-worker; else the one beside this program
-      --only NAME    run this scenario alone; may be given several times
-      --list         list the scenarios and leave
+      FOLDER            the folder whose files are hashed; else the current one
+      --socket PATH     the daemon's socket; else HOSTCALL_SOCKET and the usual places
+      --worker PATH     the program hostcall-demo-worker; else the one beside this program
+      --languages LIST  of the workers that call each other, such as python,go,c,cpp
+      --only NAME       run this scenario alone; may be given several times
+      --list            list the scenarios and leave
 
     """
 
   var socketPath: String?
   var workerProgram = ""
   var folder = "."
+  var languages: [String] = []
   var scenarios: [Scenario] = []
 
   /// Reads the command line; what it cannot read ends the process with status 64.
@@ -27,6 +29,8 @@ struct ClientArguments {
       switch argument {
       case "--socket": parsed.socketPath = value(of: argument, &rest)
       case "--worker": parsed.workerProgram = value(of: argument, &rest)
+      case "--languages":
+        parsed.languages = value(of: argument, &rest).split(separator: ",").map(String.init)
       case "--only": parsed.scenarios.append(scenario(named: value(of: argument, &rest)))
       case "--list":
         for scenario in Scenario.all { Report.line("\(scenario.name): \(scenario.summary)") }
@@ -51,7 +55,9 @@ struct ClientArguments {
     guard FileManager.default.isExecutableFile(atPath: parsed.workerProgram) else {
       refuse("no program at \(parsed.workerProgram) (say where hostcall-demo-worker is with --worker)")
     }
-    if parsed.scenarios.isEmpty { parsed.scenarios = Scenario.all }
+    if parsed.scenarios.isEmpty {
+      parsed.scenarios = Scenario.all.filter { $0.name != "languages" || !parsed.languages.isEmpty }
+    }
     return parsed
   }
 

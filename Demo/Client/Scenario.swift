@@ -25,6 +25,8 @@ struct Scenario: Sendable {
     Scenario(name: "events", summary: "an event reaches everybody who watches, once and in order", run: events),
     Scenario(name: "descriptor", summary: "the worker hashes a file that it could not open", run: descriptor),
     Scenario(
+      name: "languages", summary: "workers in other languages call each other, and this program", run: languages),
+    Scenario(
       name: "files", summary: "every file of a folder hashed, and the sums are those of sha256sum", limit: nil,
       run: files),
   ]
