@@ -17,12 +17,15 @@ typedef struct outcome {
 static void keep_outcome(hostcall_context *context, uint64_t request, const hostcall_result *result, void *user_data) {
   (void)context;
   outcome *outcome = user_data;
+  /* Several calls may end at the same time. */
+  pthread_mutex_lock(&outcome->told.mutex);
   outcome->status = result->status;
   outcome->origin = result->origin;
   outcome->request = request;
   outcome->correlation_id = result->correlation_id;
   snprintf(outcome->text, sizeof outcome->text, "%.*s", (int)result->size, (const char *)result->data);
   snprintf(outcome->message, sizeof outcome->message, "%s", result->message);
+  pthread_mutex_unlock(&outcome->told.mutex);
   gate_raise(&outcome->told);
 }
 
