@@ -20,6 +20,10 @@ final class Dispatcher: Sendable {
     var threads = 0
     /// Threads that have nothing to do; the one that ran last is taken first.
     var idle: [IdleThread] = []
+    /// Whether a thread was woken and has not come yet. Only one is at a time: when it comes it takes what has waited
+    /// longest, and wakes the next where more is waiting. So a callback that blocks holds no other up, and many short ones
+    /// are run by few threads.
+    var isWaking = false
     var isClosing = false
     /// Rises whenever something happens that somebody in ``wait(milliseconds:until:)`` may wait for.
     var wakes: UInt64 = 0
@@ -28,8 +32,13 @@ final class Dispatcher: Sendable {
     var isOver: Bool { isClosing && waiting.isEmpty && running == 0 && held == 0 }
   }
 
-  /// Where a thread waits to be given its next callback, or nil for its end.
-  private typealias IdleThread = HeapCondition<Job??>
+  /// What a thread without a callback waits for.
+  private enum Call {
+    case work
+    case end
+  }
+
+  private typealias IdleThread = HeapCondition<Call?>
 
   /// That whose callback this thread runs.
   @TaskLocal private static var current: ObjectIdentifier?
@@ -63,36 +72,18 @@ final class Dispatcher: Sendable {
 
   /// Runs a callback, soon.
   func run(_ job: @escaping Job) {
-    enum Way {
-      case waits
-      case idle(IdleThread)
-      case newThread
-    }
-    var way = Way.waits
+    var next = Next.nobody
     state.change { state in
       state.wakes += 1
-      if let thread = state.idle.popLast() {
-        state.running += 1
-        way = .idle(thread)
-      } else if state.threads < threadLimit {
-        state.threads += 1
-        state.running += 1
-        way = .newThread
-      } else {
-        state.waiting.append(job)
-        if isPolled, state.waiting.count == 1 { eventfd_write(descriptor, 1) }
-      }
-      return isPolled
-    }
-    switch way {
-    case .waits: break
-    case .idle(let thread):
-      thread.change { next in
-        next = job
+      state.waiting.append(job)
+      if isPolled {
+        if state.waiting.count == 1 { eventfd_write(descriptor, 1) }
         return true
       }
-    case .newThread: startThread(with: job)
+      next = wakeOne(&state)
+      return false
     }
+    wake(next)
   }
 
   /// Something keeps a last callback, which it hands in by ``letGo(_:)``.
@@ -154,59 +145,103 @@ final class Dispatcher: Sendable {
   /// Ends the threads once nothing is left for them; true where it is so.
   private func endIfOver(_ state: inout State) -> Bool {
     guard state.isOver else { return false }
-    for thread in state.idle {
-      thread.change { next in
-        next = .some(.none)
-        return true
-      }
-    }
+    for thread in state.idle { Self.call(thread, .end) }
     state.idle = []
     return true
   }
 
   // MARK: Threads
 
-  private func startThread(with job: @escaping Job) {
-    // Handed over through it, so that nothing keeps the callback once it has run.
-    let idle = IdleThread(job)
+  /// Who is to look for a callback.
+  private enum Next {
+    case nobody
+    case idle(IdleThread)
+    case new
+  }
+
+  /// Chooses a thread for what is waiting, unless one is on its way.
+  private func wakeOne(_ state: inout State) -> Next {
+    guard !state.isWaking, !state.waiting.isEmpty else { return .nobody }
+    if let thread = state.idle.popLast() {
+      state.isWaking = true
+      return .idle(thread)
+    }
+    guard state.threads < threadLimit else { return .nobody }
+    state.threads += 1
+    state.isWaking = true
+    return .new
+  }
+
+  private func wake(_ next: Next) {
+    switch next {
+    case .nobody: break
+    case .idle(let thread): Self.call(thread, .work)
+    case .new: startThread()
+    }
+  }
+
+  private static func call(_ thread: IdleThread, _ call: Call) {
+    thread.change { waiting in
+      waiting = call
+      return true
+    }
+  }
+
+  private func startThread() {
     do throws(LoopError) {
-      try SystemThread(named: "hostcall-worker") { self.work(idle) }.detach()
+      try SystemThread(named: "hostcall-worker") { self.work() }.detach()
     } catch {
-      // One of the others takes it on; where there is none, whoever hands in the next one tries again.
+      // One of the others takes it on; where there is none, whoever hands in the next callback tries again.
       state.change { state in
         state.threads -= 1
-        state.running -= 1
-        state.waiting.append(job)
+        state.isWaking = false
         return false
       }
     }
   }
 
-  private func work(_ idle: IdleThread) {
-    while runNext(idle) { hasRun(idle) }
-  }
-
-  /// Waits for a callback and runs it; false at the end. When it returns, nothing of the callback is left.
-  private func runNext(_ idle: IdleThread) -> Bool {
-    guard let job = idle.wait({ next in next.take() }) else { return false }
-    begin(job)
-    return true
-  }
-
-  /// Gives a thread its next callback, or its end, or lets it wait for either.
-  private func hasRun(_ idle: IdleThread) {
-    state.change { state in
-      if let next = state.waiting.popFirst() {
-        idle.change { given in
-          given = next
-          return true
-        }
-        return false
+  private func work() {
+    let idle = IdleThread(nil)
+    repeat {
+      var isFirst = true
+      while let job = takeWaiting(isFirst: isFirst) {
+        begin(job)
+        isFirst = false
       }
-      state.running -= 1
-      state.idle.append(idle)
+    } while rest(idle)
+  }
+
+  /// The callback that a thread runs next; nil where none is waiting.
+  ///
+  /// - Parameter isFirst: whether the thread was woken for it; else it has run one before.
+  private func takeWaiting(isFirst: Bool) -> Job? {
+    var job: Job?
+    var next = Next.nobody
+    state.change { state in
+      if isFirst { state.isWaking = false } else { state.running -= 1 }
+      job = state.waiting.popFirst()
+      if job != nil { state.running += 1 }
+      next = wakeOne(&state)
+      return false
+    }
+    wake(next)
+    return job
+  }
+
+  /// Waits until there may be a callback to run; false at the end.
+  private func rest(_ idle: IdleThread) -> Bool {
+    var hasWork = false
+    state.change { state in
+      hasWork = !state.waiting.isEmpty && !state.isWaking
+      if hasWork {
+        state.isWaking = true
+      } else {
+        state.idle.append(idle)
+      }
       return endIfOver(&state)
     }
+    if hasWork { return true }
+    return idle.wait { $0.take() } == .work
   }
 
   // MARK: Polling and waiting
