@@ -6,15 +6,17 @@ import subprocess
 import threading
 from collections import defaultdict, deque
 from pathlib import Path
-from typing import Deque, Dict, List, Optional, Sequence
+from typing import Callable, Deque, Dict, List, Optional, Sequence
 
 from expectation import Deadline, Failure, expect_equal
 
-OUTCOMES = ("result", "error")
+OUTCOMES = ("result", "error", "done")
+"""What ends a call; `done` is that of one without reply."""
 DECODED_KEYS = ("payload", "encoding", "metadata", "correlation", "message")
 STDERR_CHARACTERS = 600
 SHOWN_CHARACTERS = 80
 LEAVE_SECONDS = 5.0
+MEANWHILE_SECONDS = 0.005
 
 
 class Report:
@@ -92,6 +94,8 @@ class Agent:
         self._has_ended = False
         self._was_killed = False
         self._nonsense: Optional[bytes] = None
+        self.meanwhile: Optional[Callable[[], None]] = None
+        """Done again and again while a report is waited for."""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -151,8 +155,11 @@ class Agent:
             while not self._reports[tag]:
                 if self._has_ended:
                     raise self._death(f"{what} about {tag} was expected")
-                if not self._changed.wait(self._deadline.left()):
+                if not self._deadline.left():
                     raise self._deadline.missed(f"{what} about {tag} from the agent")
+                self._changed.wait(self._deadline.left() if self.meanwhile is None else MEANWHILE_SECONDS)
+                if self.meanwhile is not None:
+                    self.meanwhile()
             return self._reports[tag].popleft()
 
     def expect(self, tag: str, word: str, /, **values: object) -> Report:

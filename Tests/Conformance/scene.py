@@ -118,6 +118,8 @@ class Scene:
         connecting = agent.tell("connect")
         link = self.accept()
         link.greet(largest_frame_bytes)
+        # A library may ask for a sign of life before it says that something is done.
+        agent.meanwhile = link.answer_pings
         agent.expect(connecting, "done")
         return agent, link
 

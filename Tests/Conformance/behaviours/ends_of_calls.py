@@ -48,6 +48,8 @@ def cancel_queued(scene: Scene) -> None:
     synchronize(agent)
     agent.tell("cancel", queued)
     agent.expect_error(queued, "CANCELLED")
+    # It may be told before the daemon has heard of it.
+    synchronize(agent)
     worker.complete(invoke.id)
     agent.expect(running, "result")
     worker.expect_nothing()

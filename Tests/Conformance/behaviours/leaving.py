@@ -11,19 +11,17 @@ from wire import Flags, Kind, Status
 @behaviour("shutdown finishes what runs, and takes nothing new")
 def shutdown(scene: Scene) -> None:
     agent, registration, caller = scene.serving()
-    running = [caller.call("work", str(i).encode()) for i in range(3)]
-    # They run at the same time, so they may be told in any order.
-    invoked = [agent.expect(registration, "invoke").values for _ in running]
-    invocations = [values["call"] for values in sorted(invoked, key=lambda values: values["payload"])]
+    running = {str(i).encode(): caller.call("work", str(i).encode()) for i in range(3)}
+    reports = [agent.expect(registration, "invoke") for _ in running]
     caller.subscribe("hostcall.function.unregistered")
     ending = agent.tell("shutdown")
     caller.expect(Kind.EVENT, name="hostcall.function.unregistered")
     caller.expect_result(caller.call("work"), Status.NOT_FOUND)
     expect_equal("whether it has ended already", [str(report) for report in agent.pending(ending)], [])
     agent.expect_error(agent.tell("call", name="hostcall.echo"), code="closed")
-    for request, invocation in zip(running, invocations):
-        agent.tell("complete", invocation, payload=b"finished")
-        caller.expect_result(request, payload=b"finished")
+    for report in reports:
+        agent.tell("complete", report.values["call"], payload=b"finished")
+        caller.expect_result(running[report.payload], payload=b"finished")
     agent.expect(ending, "done")
     agent.expect_error(agent.tell("call", name="hostcall.echo"), code="closed")
 
