@@ -1,0 +1,331 @@
+package hostcall
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"hostcall/internal/wire"
+)
+
+const (
+	// acceptRetry is how long to wait where the daemon's queue of connections is full: soon it will have taken some.
+	acceptRetry = 5 * time.Millisecond
+	// longestPathBytes is what the kernel takes as the path of a socket.
+	longestPathBytes = 107
+)
+
+// attempt is a connection that is being made, for all that wait for it.
+type attempt struct {
+	// Closed when it has ended; the others are set before.
+	done    chan struct{}
+	link    *link
+	failure *Error
+}
+
+func newAttempt() *attempt { return &attempt{done: make(chan struct{})} }
+
+// acquire is the connection for a new request: the present one, or a new one that is waited for.
+func (c *Client) acquire(ctx context.Context, function string) (*link, *Error) {
+	if link := c.current.Load(); link != nil {
+		return link, nil
+	}
+	c.mutex.Lock()
+	switch c.phase {
+	case ready:
+		link := c.link
+		c.mutex.Unlock()
+		return link, nil
+	case leaving:
+		c.mutex.Unlock()
+		return nil, &Error{
+			Status: ShuttingDown, Origin: FromDaemon, Function: function,
+			Message: "it is stopping and takes nothing new",
+		}
+	case shuttingDown:
+		link := c.link
+		c.mutex.Unlock()
+		if inheritedFrom(ctx).isInHandler() {
+			return link, nil
+		}
+		return nil, &Error{kind: ErrClosed, Function: function, Message: "this client is shutting down"}
+	case closed:
+		failure := c.closedError()
+		c.mutex.Unlock()
+		return nil, failure.about(function)
+	case idle, backingOff:
+		c.beginConnecting()
+	}
+	attempt := c.attempt
+	c.mutex.Unlock()
+	select {
+	case <-attempt.done:
+		if attempt.failure != nil {
+			return nil, attempt.failure.about(function)
+		}
+		return attempt.link, nil
+	case <-ctx.Done():
+		return nil, contextError(ctx, function, "there was no connection to hostcalld at "+c.path+" yet")
+	}
+}
+
+// beginConnecting goes from idle or backingOff to connecting; mutex is held.
+func (c *Client) beginConnecting() {
+	if c.reconnectTimer != nil {
+		c.reconnectTimer.Stop()
+	}
+	c.phase = connecting
+	attempt := newAttempt()
+	c.attempt = attempt
+	go func() {
+		link, failure := c.open(c.lifetime)
+		c.finishAttempt(attempt, link, failure)
+	}()
+}
+
+// finishAttempt tells those who wait what an attempt has come to.
+func (c *Client) finishAttempt(attempt *attempt, link *link, failure *Error) {
+	c.mutex.Lock()
+	var notice Notice
+	switch {
+	case c.phase != connecting || c.attempt != attempt:
+		// Closed in the meantime.
+		if link != nil {
+			link.connection.Close()
+		}
+		attempt.failure = c.closedError()
+	case failure != nil:
+		attempt.failure = failure
+		c.attempt = nil
+		notice = c.backOff(failure, true)
+	default:
+		attempt.link = link
+		c.attempt = nil
+		notice = c.begin(link)
+	}
+	c.mutex.Unlock()
+	close(attempt.done)
+	c.notices.tell(notice)
+}
+
+// begin puts a connection that WELCOME has come on to use; mutex is held.
+func (c *Client) begin(link *link) Notice {
+	c.link = link
+	c.phase = ready
+	c.registrationBackoff.reset()
+	for _, registration := range c.registrations {
+		registration.transmit(link)
+	}
+	for _, subscription := range c.subscriptions {
+		subscription.noteGap()
+		subscription.transmit(link)
+	}
+	c.current.Store(link)
+	link.start()
+	return Notice{Kind: Connected}
+}
+
+// backOff decides what follows the end of a connection, or of an attempt to make one; mutex is held.
+func (c *Client) backOff(failure *Error, wasConnecting bool) Notice {
+	kind := Disconnected
+	if wasConnecting {
+		kind = ReconnectFailed
+	}
+	if len(c.registrations) == 0 && len(c.subscriptions) == 0 {
+		c.phase = idle
+		return Notice{Kind: kind, Err: failure}
+	}
+	c.phase = backingOff
+	delay := c.backoff.delay()
+	c.reconnectTimer = time.AfterFunc(delay, func() {
+		c.mutex.Lock()
+		defer c.mutex.Unlock()
+		if c.phase == backingOff {
+			c.beginConnecting()
+		}
+	})
+	return Notice{Kind: kind, Err: failure, RetryAfter: delay}
+}
+
+// open connects and greets; the context, or ConnectTimeout, ends it early.
+func (c *Client) open(outer context.Context) (*link, *Error) {
+	ctx, cancel := context.WithTimeout(outer, c.connectTimeout)
+	defer cancel()
+	connection, err := c.dial(ctx)
+	var opened *link
+	if err == nil {
+		ended := make(chan struct{})
+		watched := make(chan struct{})
+		go func() {
+			defer close(watched)
+			select {
+			case <-ctx.Done():
+				connection.SetDeadline(time.Unix(1, 0))
+			case <-ended:
+			}
+		}()
+		opened, err = c.greet(connection)
+		close(ended)
+		<-watched
+		if err == nil && ctx.Err() == nil {
+			return opened, nil
+		}
+		connection.Close()
+	}
+	return nil, c.cannotConnect(outer, ctx, err)
+}
+
+// dial connects, again and again while the daemon's queue of connections is full.
+func (c *Client) dial(ctx context.Context) (net.Conn, error) {
+	for {
+		connection, err := (&net.Dialer{}).DialContext(ctx, "unix", c.path)
+		if !errors.Is(err, syscall.EAGAIN) {
+			return connection, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(acceptRetry):
+		}
+	}
+}
+
+// greet says HELLO and waits for WELCOME.
+func (c *Client) greet(connection net.Conn) (*link, error) {
+	heard := &heardConnection{Conn: connection}
+	metadata := wire.AppendEntry(nil, "client", cleanClientName(c.clientName))
+	metadata = wire.AppendEntry(metadata, "features", "streams,events")
+	hello := wire.Header{Kind: wire.Hello, ID: wire.HelloID, Function: wire.Version, Aux: wire.Version}
+	_, writeError := connection.Write(wire.AppendFrame(nil, hello, "", metadata, nil))
+	reader := wire.NewReader(heard, wire.ToPeer, c.largestFrameBytes)
+	// A daemon that refuses a connection says why before it closes it.
+	frame, err := reader.Next()
+	if err != nil {
+		if writeError != nil {
+			err = writeError
+		}
+		return nil, c.sayViolation(connection, err)
+	}
+	server, err := welcomeOf(frame)
+	if err != nil {
+		return nil, c.sayViolation(connection, err)
+	}
+	return newLink(c, heard, reader, server), nil
+}
+
+// sayViolation tells a daemon that has broken the protocol so, and gives back the error.
+func (c *Client) sayViolation(connection net.Conn, err error) error {
+	var violation *wire.Violation
+	if errors.As(err, &violation) {
+		connection.Write(goaway(wire.StatusProtocol, violation.Reason))
+	}
+	return err
+}
+
+// refusedError is a daemon that answers HELLO with a refusal.
+type refusedError struct {
+	status Status
+	reason string
+}
+
+func (e *refusedError) Error() string { return e.reason }
+
+// welcomeOf is what the first frame says, where it is a WELCOME that can be.
+func welcomeOf(frame *wire.Frame) (Server, error) {
+	text := payloadText(frame.Payload, RawEncoding)
+	switch {
+	case frame.Kind == wire.Goaway:
+		status := Status(frame.Status)
+		return Server{}, &refusedError{status, joinNonEmpty(status.String(), text)}
+	case frame.Kind != wire.Welcome:
+		return Server{}, wire.Violationf("%s before WELCOME", frame.Kind)
+	case frame.IsTooLarge:
+		return Server{}, wire.Violationf("WELCOME of %d bytes", frame.Size)
+	case frame.Status == wire.StatusVersion:
+		return Server{}, &refusedError{
+			VersionMismatch,
+			"it speaks the protocol versions " + text + ", and this client " + strconv.Itoa(int(wire.Version)),
+		}
+	case frame.Status != wire.StatusOK:
+		status := Status(frame.Status)
+		return Server{}, &refusedError{status, joinNonEmpty(status.String(), text)}
+	case frame.Function != wire.Version:
+		return Server{}, wire.Violationf("WELCOME chooses version %d, which was not offered", frame.Function)
+	}
+	metadata := decodeMetadata(frame.Metadata)
+	largest, err := strconv.ParseUint(metadata["max-frame"], 10, 32)
+	if err != nil {
+		return Server{}, wire.Violationf("WELCOME without a max-frame")
+	}
+	isSeparator := func(r rune) bool { return r == ',' || r == ' ' }
+	return Server{
+		Program: metadata["server"], Instance: metadata["instance"], Session: frame.ID,
+		LargestFrameBytes: int(largest), CallsInFlight: int(frame.Aux),
+		Features: strings.FieldsFunc(metadata["features"], isSeparator),
+	}, nil
+}
+
+func joinNonEmpty(status, text string) string {
+	if text == "" {
+		return status
+	}
+	return status + ": " + text
+}
+
+// cannotConnect is why there is no connection, in words.
+func (c *Client) cannotConnect(outer, ctx context.Context, err error) *Error {
+	failure := &Error{kind: ErrCannotConnect, cause: err}
+	var refused *refusedError
+	var violation *wire.Violation
+	var errno syscall.Errno
+	reason, advice := "", ""
+	switch {
+	case errors.As(err, &refused):
+		failure.Status, failure.Origin, failure.cause = refused.status, FromDaemon, nil
+		reason = refused.reason
+	case errors.As(err, &violation):
+		failure.Status = ProtocolViolation
+		reason = "the daemon broke the protocol: " + violation.Reason
+	case outer.Err() != nil:
+		failure.cause = outer.Err()
+		reason = "it has not answered when " + map[bool]string{
+			true: "the deadline passed", false: "the context was cancelled",
+		}[outer.Err() == context.DeadlineExceeded]
+	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
+		failure.cause = nil
+		reason, advice = "it has not answered within "+c.connectTimeout.String(), "is it overloaded?"
+	case len(c.path) > longestPathBytes:
+		reason = "the path has " + strconv.Itoa(len(c.path)) + " bytes, and a socket's path " +
+			strconv.Itoa(longestPathBytes) + " at most"
+	case errors.As(err, &errno):
+		reason = errno.Error()
+		switch errno {
+		case syscall.ENOENT, syscall.ECONNREFUSED:
+			advice = "start it with: hostcalld, or set HOSTCALL_SOCKET"
+		case syscall.EACCES, syscall.EPERM:
+			advice = "ask for access to the socket, or set HOSTCALL_SOCKET"
+		}
+	default:
+		reason = endReason(err)
+	}
+	failure.Message = "cannot reach hostcalld at " + c.path + ": " + reason
+	if advice != "" {
+		failure.Message += " (" + advice + ")"
+	}
+	return failure
+}
+
+// cleanClientName is a name as it may stand in metadata.
+func cleanClientName(name string) string {
+	name = strings.ToValidUTF8(strings.ReplaceAll(name, "\x00", ""), "?")
+	const longest = 1024
+	if len(name) > longest {
+		name = strings.ToValidUTF8(name[:longest], "")
+	}
+	return name
+}

@@ -1,0 +1,3 @@
+module hostcall
+
+go 1.19

@@ -1,0 +1,177 @@
+package hostcall
+
+import (
+	"net"
+	"runtime"
+	"sync"
+	"time"
+
+	"hostcall/internal/wire"
+)
+
+const (
+	// largestWriteBytes is what one write asks for at most, so that queuedBytes follows what the daemon reads.
+	largestWriteBytes = 256 << 10
+	// largestKeptBytes is the largest empty buffer that is kept for later frames.
+	largestKeptBytes = 1 << 20
+)
+
+// output is what waits to be written to the connection: frames are appended by anybody and leave, many at a time, by one
+// goroutine.
+type output struct {
+	mutex sync.Mutex
+	// Signalled when there is something to write, or nothing more will come.
+	wakes sync.Cond
+	// Frames that the writer has not taken.
+	waiting []byte
+	// What the writer gives back when it has written it.
+	spare []byte
+	// Bytes that the socket has not taken, those in the writer's hands among them.
+	queuedBytes int
+	// No more frames are taken; those that are there still leave.
+	isClosed bool
+	// Broadcast as queuedBytes falls.
+	falls signal
+	// Closed when the writer has ended.
+	done chan struct{}
+}
+
+func newOutput() *output {
+	o := &output{done: make(chan struct{})}
+	o.wakes.L = &o.mutex
+	return o
+}
+
+// append adds one frame. Where the output is closed it does nothing: what depends on the connection is told otherwise.
+func (o *output) append(header wire.Header, name string, metadata, payload []byte) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	if o.isClosed {
+		return
+	}
+	before := len(o.waiting)
+	o.waiting = wire.AppendFrame(o.waiting, header, name, metadata, payload)
+	o.queuedBytes += len(o.waiting) - before
+	if before == 0 {
+		o.wakes.Signal()
+	}
+}
+
+// queued is how many bytes the socket has not taken.
+func (o *output) queued() int {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	return o.queuedBytes
+}
+
+// above is nil where no more than so many bytes are queued, or the output is closed; else it is closed when there may be
+// fewer.
+func (o *output) above(bytes int) <-chan struct{} {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	if o.queuedBytes <= bytes || o.isClosed {
+		return nil
+	}
+	return o.falls.wait()
+}
+
+// write writes until close, then what is left by then, for as long as flushDuration, and closes the connection.
+func (o *output) write(connection net.Conn) {
+	defer close(o.done)
+	defer connection.Close()
+	for {
+		frames := o.take()
+		if frames == nil {
+			return
+		}
+		for rest := frames; len(rest) > 0; {
+			n := len(rest)
+			if n > largestWriteBytes {
+				n = largestWriteBytes
+			}
+			if _, err := connection.Write(rest[:n]); err != nil {
+				// A daemon that closes says why first, and that is what should be told: the reader finds the end, soon.
+				connection.SetReadDeadline(time.Now().Add(time.Second))
+				o.fail()
+				return
+			}
+			rest = rest[n:]
+			o.hasWritten(n)
+		}
+		o.giveBack(frames)
+	}
+}
+
+// take waits for frames; nil at the end.
+func (o *output) take() []byte {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	for len(o.waiting) == 0 {
+		if o.isClosed {
+			return nil
+		}
+		o.wakes.Wait()
+	}
+	if !o.isClosed {
+		// Whoever else is about to append does so first: many frames leave in one write.
+		o.mutex.Unlock()
+		runtime.Gosched()
+		o.mutex.Lock()
+	}
+	frames := o.waiting
+	o.waiting, o.spare = o.spare[:0], nil
+	return frames
+}
+
+func (o *output) giveBack(frames []byte) {
+	if cap(frames) > largestKeptBytes {
+		return
+	}
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	o.spare = frames
+}
+
+func (o *output) hasWritten(bytes int) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	o.queuedBytes -= bytes
+	o.falls.broadcast()
+}
+
+// fail lets go of what the socket will not take.
+func (o *output) fail() {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	o.isClosed = true
+	o.waiting, o.queuedBytes = nil, 0
+	o.falls.broadcast()
+}
+
+// close takes no more frames, has what is there written, for so long at most, and then the connection closed.
+func (o *output) close(connection net.Conn, flushDuration time.Duration) {
+	connection.SetWriteDeadline(time.Now().Add(flushDuration))
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	o.isClosed = true
+	o.wakes.Signal()
+	o.falls.broadcast()
+}
+
+// signal tells any number of waiters that something may have changed. Its owner's mutex guards it.
+type signal struct{ changed chan struct{} }
+
+// wait is a channel that the next broadcast closes.
+func (s *signal) wait() <-chan struct{} {
+	if s.changed == nil {
+		s.changed = make(chan struct{})
+	}
+	return s.changed
+}
+
+func (s *signal) broadcast() {
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
+}
