@@ -28,10 +28,10 @@ type Event struct {
 }
 
 // Text is the payload as text.
-func (e *Event) Text() string { return string(e.Payload) }
+func (e Event) Text() string { return string(e.Payload) }
 
 // JSON decodes the payload into value. Errors: Serialization.
-func (e *Event) JSON(value any) error {
+func (e Event) JSON(value any) error {
 	if err := json.Unmarshal(e.Payload, value); err != nil {
 		return &Error{
 			Status: Serialization, Function: e.Name, cause: err,

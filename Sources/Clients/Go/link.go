@@ -158,6 +158,9 @@ func (l *link) lose(failure *Error) {
 	l.requests, l.running, l.pings = nil, nil, nil
 	l.livenessTimer.Stop()
 	l.changes.broadcast()
+	for _, request := range running {
+		request.ends.broadcast()
+	}
 	l.mutex.Unlock()
 	l.output.close(l.connection, l.client.closeFlushDuration)
 	// Before anybody hears of it: whoever tries again at once shall not meet this connection again.

@@ -263,7 +263,9 @@ func (r *Registration) answer(l *link, frame *wire.Frame) error {
 	}
 	l.mutex.Unlock()
 	if frame.Aux == 0 || isTaken {
-		return wire.Violationf("RESULT of REGISTER with the handle %d, which cannot be", frame.Aux)
+		violation := wire.Violationf("RESULT of REGISTER with the handle %d, which cannot be", frame.Aux)
+		r.fail(l.ended("the daemon broke the protocol: "+violation.Reason, ProtocolViolation, FromClient, nil))
+		return violation
 	}
 	if isOver {
 		// It was unregistered before the daemon had answered.

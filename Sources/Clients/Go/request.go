@@ -29,8 +29,10 @@ type Request struct {
 	link         *link
 	ctx          context.Context
 	cancel       context.CancelFunc
-	// Guarded by the link's mutex: the call has ended, so that its outcome reaches nobody.
-	wasCancelled bool
+	// Guarded by the link's mutex: CANCEL has come, so that the outcome reaches nobody.
+	wasEnded bool
+	// Guarded by the link's mutex: broadcast as CANCEL comes, or the connection ends.
+	ends signal
 	// What the caller sends behind the payload, where it does.
 	arguments *itemReceiver
 	// What the handler sends before its result, where the caller takes it.

@@ -146,7 +146,29 @@ func (r *Request) run() {
 	}()
 	c := r.outcome()
 	returned = true
+	if c.status == Timeout && r.ctx.Err() == context.DeadlineExceeded {
+		r.waitForEnd()
+	}
 	r.complete(c)
+}
+
+// waitForEnd has a handler that has run out of time wait for the daemon to say so: its clock is the one that counts, it
+// tells the caller which deadline was met, and its CANCEL is about to come.
+func (r *Request) waitForEnd() {
+	l := r.link
+	l.mutex.Lock()
+	ends := r.ends.wait()
+	isOver := r.wasEnded || l.lost != nil
+	l.mutex.Unlock()
+	if isOver {
+		return
+	}
+	grace := time.NewTimer(l.client.cancelGrace)
+	defer grace.Stop()
+	select {
+	case <-ends:
+	case <-grace.C:
+	}
 }
 
 // outcome is what the handler comes to. Whatever panics in here, the text of an error too, is the handler's.
@@ -174,7 +196,7 @@ func (r *Request) complete(c completion) {
 		return
 	}
 	delete(l.running, r.CorrelationID)
-	if r.wasCancelled {
+	if r.wasEnded {
 		// The call has ended, so whatever the handler came to reaches nobody.
 		c = completion{status: Cancelled}
 	}
@@ -208,7 +230,8 @@ func (l *link) receiveCancel(frame *wire.Frame) {
 	l.mutex.Lock()
 	request := l.running[frame.ID]
 	if request != nil {
-		request.wasCancelled = true
+		request.wasEnded = true
+		request.ends.broadcast()
 	}
 	l.mutex.Unlock()
 	if request != nil {

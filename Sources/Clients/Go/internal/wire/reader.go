@@ -20,7 +20,10 @@ type Frame struct {
 
 // TakePayload is the payload for as long as anybody wants it; nil where it is empty.
 func (f *Frame) TakePayload() []byte {
-	if f.IsOwned || len(f.Payload) == 0 {
+	if len(f.Payload) == 0 {
+		return nil
+	}
+	if f.IsOwned {
 		return f.Payload
 	}
 	return append([]byte(nil), f.Payload...)
