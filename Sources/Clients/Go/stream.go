@@ -16,7 +16,7 @@ import (
 //	for stream.Next() { use(stream.Item()) }
 //	if err := stream.Err(); err != nil { return err }
 //
-// Next, Item, Err and Reply are for one goroutine; Send, CloseSend and Close for any.
+// Next, Item, Err and Reply are for one goroutine; Done, Send, CloseSend and Close for any.
 type Stream struct {
 	ctx       context.Context
 	link      *link
@@ -146,6 +146,9 @@ func (s *Stream) Reply() (*Reply, error) {
 	}
 	return s.reply, nil
 }
+
+// Done is closed when the outcome of the call is known, whether or not every item has been taken.
+func (s *Stream) Done() <-chan struct{} { return s.done }
 
 // Send sends an argument item; it waits while the worker does not take more. It returns when the item is on its way, not
 // when it has arrived. Several goroutines may send.
