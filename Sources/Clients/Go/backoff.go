@@ -1,7 +1,8 @@
 package hostcall
 
 import (
-	"math/rand"
+	"crypto/rand"
+	"math/big"
 	"time"
 )
 
@@ -21,7 +22,12 @@ func (b *backoff) delay() time.Duration {
 	if b.next *= 2; b.next > b.longest {
 		b.next = b.longest
 	}
-	return whole - time.Duration(rand.Int63n(int64(whole)/2+1))
+	// math/rand has the same numbers in every process, so that those would come all at once.
+	shortening, err := rand.Int(rand.Reader, big.NewInt(int64(whole)/2+1))
+	if err != nil {
+		return whole
+	}
+	return whole - time.Duration(shortening.Int64())
 }
 
 // reset starts over: the last connection was a good one.

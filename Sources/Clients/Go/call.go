@@ -114,7 +114,9 @@ func (c *Client) sendCall(
 	}
 	if r == nil {
 		header.ID = link.nextID()
-		link.output.append(header, call.name, call.metadata, payload)
+		if !link.output.append(header, call.name, call.metadata, payload) {
+			return nil, 0, link.lossReason().about(call.name)
+		}
 		return link, header.ID, nil
 	}
 	id, failure := link.request(r, header, call.name, call.metadata, payload)

@@ -31,6 +31,6 @@
 //
 // # Limits
 //
-// Everything that waits is bounded: see [ConnectOption]. The protocol is described in docs of the repository; comments
-// name its sections.
+// Everything that waits is bounded: see [ConnectOption]. Where comments name sections, they are those of the protocol, which
+// the manual page hostcall-protocol(7) has.
 package hostcall

@@ -19,7 +19,8 @@ func (c *Client) Close() error {
 // (protocol section 4, Liveness and leaving). Calls made with the context of a handler still go out; other new ones fail
 // with [ErrClosed].
 //
-// Where the context ends first the client is closed all the same, as by Close; the error is then the context's.
+// Where the context ends first the client is closed all the same, as by Close; the error is then the context's. A handler
+// must not wait for it, for it waits for the handler.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.mutex.Lock()
 	link := c.link

@@ -1,6 +1,7 @@
 package hostcall
 
 import (
+	"math"
 	"os"
 	"path/filepath"
 	"time"
@@ -93,17 +94,17 @@ func CancelGrace(grace time.Duration) ConnectOption {
 }
 
 // LargestFrame is the bytes of the largest body taken from the daemon: 256 MiB by default. What is larger ends its call
-// with TooLarge.
+// with TooLarge. From 1 KiB to 2 GiB.
 func LargestFrame(bytes int) ConnectOption {
 	return func(s *settings) {
-		s.largestFrameBytes = uint32(clamp(bytes, 1024, 1<<32-1))
+		s.largestFrameBytes = uint32(clamp(bytes, 1024, math.MaxInt32))
 	}
 }
 
 // LargestQueue is how many bytes may wait for a daemon that does not read: 256 MiB by default. A call beyond it ends with
 // Overloaded at once.
 func LargestQueue(bytes int) ConnectOption {
-	return func(s *settings) { s.largestQueueBytes = clamp(bytes, 1024, 1<<40) }
+	return func(s *settings) { s.largestQueueBytes = clamp(bytes, 1024, math.MaxInt) }
 }
 
 // ItemWindow is how many items of one stream may be on their way to their reader in this program, where [Window] does
@@ -115,15 +116,15 @@ func ItemWindow(items int) ConnectOption {
 
 // ItemQueue is how many bytes may wait for a daemon that does not read before senders of items wait: 1 MiB by default.
 func ItemQueue(bytes int) ConnectOption {
-	return func(s *settings) { s.itemQueueBytes = clamp(bytes, 1024, 1<<40) }
+	return func(s *settings) { s.itemQueueBytes = clamp(bytes, 1024, math.MaxInt) }
 }
 
 // EventBuffer is how many events, and how many bytes of them beside the newest, may wait for one [Subscription]: 1,024
 // and 8 MiB by default. Past that the oldest are dropped, and counted.
 func EventBuffer(events, bytes int) ConnectOption {
 	return func(s *settings) {
-		s.waitingEvents = clamp(events, 1, 1<<30)
-		s.waitingEventBytes = clamp(bytes, 0, 1<<40)
+		s.waitingEvents = clamp(events, 1, math.MaxInt)
+		s.waitingEventBytes = clamp(bytes, 0, math.MaxInt)
 	}
 }
 

@@ -42,12 +42,13 @@ func newOutput() *output {
 	return o
 }
 
-// append adds one frame. Where the output is closed it does nothing: what depends on the connection is told otherwise.
-func (o *output) append(header wire.Header, name string, metadata, payload []byte) {
+// append adds one frame; false where the output is closed, and takes nothing. What has a place in the link's tables is
+// told of that anyway.
+func (o *output) append(header wire.Header, name string, metadata, payload []byte) bool {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
 	if o.isClosed {
-		return
+		return false
 	}
 	before := len(o.waiting)
 	o.waiting = wire.AppendFrame(o.waiting, header, name, metadata, payload)
@@ -55,6 +56,7 @@ func (o *output) append(header wire.Header, name string, metadata, payload []byt
 	if before == 0 {
 		o.wakes.Signal()
 	}
+	return true
 }
 
 // queued is how many bytes the socket has not taken.
