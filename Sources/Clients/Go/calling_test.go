@@ -369,6 +369,20 @@ func TestJSONCallsEncodeAndDecode(t *testing.T) {
 	checkStatus(t, err, hostcall.Serialization, hostcall.FromClient)
 }
 
+func TestRepliesAndEventsDecodeJSON(t *testing.T) {
+	number, text := 0, ""
+	reply := hostcall.Reply{Payload: []byte("7"), CorrelationID: 4}
+	event := hostcall.Event{Name: "a", Payload: []byte(`"x"`)}
+	if err := reply.JSON(&number); err != nil || number != 7 {
+		t.Errorf("the reply is %d, %v", number, err)
+	}
+	if err := event.JSON(&text); err != nil || text != "x" {
+		t.Errorf("the event is %q, %v", text, err)
+	}
+	checkStatus(t, reply.JSON(&text), hostcall.Serialization, hostcall.FromClient)
+	checkStatus(t, event.JSON(&number), hostcall.Serialization, hostcall.FromClient)
+}
+
 func TestTheTraceOfAContextGoesWithItsCalls(t *testing.T) {
 	client, peer := newFakeDaemon(t).connect()
 	ctx := hostcall.WithTrace(context.Background(), "00-aa-bb-01", "vendor=1")

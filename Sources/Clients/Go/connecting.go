@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"os"
 	"strconv"
 	"syscall"
 	"time"
@@ -200,6 +199,11 @@ func (c *Client) cannotConnect(outer, ctx context.Context, err error) *Error {
 	var refused *refusedError
 	var violation *wire.Violation
 	var errno syscall.Errno
+	var timeout net.Error
+	if errors.As(err, &timeout) && timeout.Timeout() {
+		// The socket's own clock was a moment ahead of the context's, which says whose limit it was.
+		<-ctx.Done()
+	}
 	reason, advice := "", ""
 	switch {
 	case errors.As(err, &refused):
@@ -213,7 +217,7 @@ func (c *Client) cannotConnect(outer, ctx context.Context, err error) *Error {
 		reason = "it has not answered when " + map[bool]string{
 			true: "the deadline passed", false: "the context was cancelled",
 		}[outer.Err() == context.DeadlineExceeded]
-	case ctx.Err() != nil, errors.Is(err, os.ErrDeadlineExceeded):
+	case ctx.Err() != nil:
 		failure.cause = nil
 		reason, advice = "it has not answered within "+c.connectTimeout.String(), "is it overloaded?"
 	case len(c.path) > longestPathBytes:

@@ -37,6 +37,34 @@ func TestALostConnectionFailsCallsAtOnceAndTheNextCallConnects(t *testing.T) {
 	}
 }
 
+func TestALostConnectionTellsEverybodyWhoWaits(t *testing.T) {
+	client, peer := newFakeDaemon(t).connect()
+	ctx := context.Background()
+	ended := []*future[int]{
+		later(func() (int, error) { _, err := client.Call(ctx, "a", nil); return 0, err }),
+		later(func() (int, error) { return client.Publish(ctx, "a", nil) }),
+		later(func() (int, error) { _, err := client.Subscribe(ctx, "a"); return 0, err }),
+		later(func() (int, error) { _, err := client.Handle("a", echo); return 0, err }),
+		later(func() (int, error) { _, err := client.Ping(ctx); return 0, err }),
+		later(func() (int, error) {
+			stream, err := client.Stream(ctx, "a", nil, hostcall.SendArguments())
+			if err != nil {
+				return 0, err
+			}
+			return 0, stream.Send(ctx, nil)
+		}),
+	}
+	for range ended {
+		peer.next()
+	}
+	peer.connection.Close()
+	for i, e := range ended {
+		if _, err := e.get(t); !errors.Is(err, hostcall.ErrConnectionLost) {
+			t.Errorf("%d has ended with %v", i, err)
+		}
+	}
+}
+
 func TestACallWhileTheDaemonIsAwaySaysSo(t *testing.T) {
 	d := newFakeDaemon(t)
 	client, peer := d.connect()
@@ -191,10 +219,11 @@ func TestASilentDaemonIsAskedAndThenGivenUp(t *testing.T) {
 }
 
 func TestAnIdleDaemonThatNothingDependsOnIsNotAsked(t *testing.T) {
-	client, peer := newFakeDaemon(t).connect(hostcall.LivenessLimit(3 * time.Millisecond))
+	const limit = 150 * time.Millisecond
+	client, peer := newFakeDaemon(t).connect(hostcall.LivenessLimit(limit))
 	begun := time.Now()
-	wait(t, "many limits have passed", func() bool { return time.Since(begun) > 30*time.Millisecond })
-	// Nothing but this call and the pings that it now is worth.
+	wait(t, "the limit has passed", func() bool { return time.Since(begun) > limit })
+	// The call comes first, so that nothing was sent before.
 	reply := laterCall(context.Background(), client, "a", "")
 	peer.result(peer.expect(wire.Call), hostcall.OK, "")
 	reply.must(t)

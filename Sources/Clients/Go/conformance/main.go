@@ -41,7 +41,10 @@ func main() {
 	for lines.Scan() {
 		a.do(parse(lines.Text()))
 	}
-	if client := a.connected(); client != nil {
+	a.mutex.Lock()
+	client := a.client
+	a.mutex.Unlock()
+	if client != nil {
 		client.Close()
 	}
 }
@@ -89,9 +92,13 @@ func (a *agent) do(c command) {
 	}
 }
 
+// connected is the client that the first command has made.
 func (a *agent) connected() *hostcall.Client {
 	a.mutex.Lock()
 	defer a.mutex.Unlock()
+	if a.client == nil {
+		usage("there is no client: connect comes first, and is waited for")
+	}
 	return a.client
 }
 
