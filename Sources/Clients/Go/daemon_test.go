@@ -128,7 +128,8 @@ func runWithDaemon(m *testing.M) int {
 	process, err := launch(path, "--socket", path)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
-		// Those that need none run all the same.
+		// Those that need none run all the same; an example that fails ends the program, and would leave the folder.
+		os.RemoveAll(folder)
 		m.Run()
 		return 1
 	}
