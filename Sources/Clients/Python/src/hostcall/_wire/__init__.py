@@ -25,11 +25,11 @@ from .frame import HEADER_BYTES, NO_METADATA, Frame, encode, encode_frame
 from .kinds import HELLO_ID, LONGEST_PING_BYTES, PROTOCOL_VERSION, REQUEST_MARK, Direction, Flags, Kind
 from .metadata import LARGEST_METADATA_BYTES, RESERVED_KEY_PREFIX, decode_metadata, encode_metadata
 from .names import LONGEST_NAME_BYTES, RESERVED_NAME_PREFIX, is_name, is_pattern
-from .status import COMPLETION_STATUSES, ENCODINGS, STATUSES, Encoding, Status
+from .status import ASSIGNED_STATUSES, COMPLETION_STATUSES, ENCODINGS, STATUSES, Encoding, Status
 from .violation import ProtocolViolation, printable
 
 __all__ = [
-    "COMPLETION_STATUSES", "ENCODINGS", "HEADER_BYTES", "HELLO_ID", "LARGEST_METADATA_BYTES", "LONGEST_NAME_BYTES",
+    "ASSIGNED_STATUSES", "COMPLETION_STATUSES", "ENCODINGS", "HEADER_BYTES", "HELLO_ID", "LARGEST_METADATA_BYTES", "LONGEST_NAME_BYTES",
     "LONGEST_PING_BYTES", "NO_METADATA", "PROTOCOL_VERSION", "REQUEST_MARK", "RESERVED_KEY_PREFIX",
     "RESERVED_NAME_PREFIX", "STATUSES", "Decoder", "Direction", "Encoding", "Flags", "Frame", "Kind",
     "ProtocolViolation", "Status", "decode_metadata", "encode", "encode_frame", "encode_metadata", "is_name",
