@@ -1,0 +1,7 @@
+"""Tests of the Python client: `python3 -m unittest discover -s tests -t .` in the folder above."""
+
+import logging
+
+# What clients and handlers log is expected here; tests that look at it do so by assertLogs.
+logging.getLogger("hostcall").addHandler(logging.NullHandler())
+logging.getLogger("hostcall").propagate = False

@@ -19,6 +19,7 @@ Serving::
 Programs without asyncio use `hostcall.sync`.
 """
 
+from . import sync
 from ._client import Client, connect
 from ._context import Context, current_context, inherit
 from ._errors import (
@@ -45,7 +46,7 @@ __all__ = [
     "Limits", "NotFound", "NullPointer", "Overloaded", "Panicked", "Payload", "ProtocolBroken", "Reconnect",
     "Registration", "Reply", "Request", "Result", "SerializationFailed", "ServerInformation", "ShuttingDown", "Status",
     "Stream", "TooLarge", "Unavailable", "UnknownError", "VersionMismatch", "Worker", "WorkerLost", "__version__",
-    "connect", "current_context", "inherit",
+    "connect", "current_context", "inherit", "sync",
 ]
 
 # What a program sees in tracebacks and documentation is where it gets these things from.

@@ -1,6 +1,7 @@
 """One connection to the daemon, with everything that ends with it."""
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional
 
 from ._wire import Decoder, Direction, Frame, Kind, ProtocolViolation, encode
@@ -186,10 +187,26 @@ class Link(asyncio.Protocol):
     def connection_lost(self, error: Optional[Exception]) -> None:
         if not self.ended.done():
             self.ended.set_result(None)
+        if isinstance(error, (BrokenPipeError, ConnectionResetError)):
+            self._read_rest()
         if self.is_closed:
             return
         within = "" if self._decoder.is_between_frames else " in the middle of a frame"
         self._connection.link_ended(self, f"the daemon has closed it{within}" if error is None else reason_of(error))
+
+    def _read_rest(self) -> None:
+        """Writing has failed. A daemon that closes says why first, and that is what should be told."""
+        assert self._transport is not None
+        try:
+            descriptor = self._transport.get_extra_info("socket").fileno()
+            while not self.is_closed:
+                data = os.read(descriptor, 1 << 16)
+                if not data:
+                    return
+                self.data_received(data)
+        except (AttributeError, OSError):
+            # Nothing more is there, or the loop has let go of the socket.
+            pass
 
     def pause_writing(self) -> None:
         self.is_held = True

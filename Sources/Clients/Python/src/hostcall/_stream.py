@@ -113,10 +113,15 @@ def feed(call: OutgoingCall, arguments: Optional[Arguments]) -> "Optional[asynci
     """Starts the task that sends the arguments of a call that has some."""
     if arguments is None:
         return None
-    if isinstance(arguments, (str, bytes, bytearray, memoryview)) or not hasattr(arguments, "__iter__"):
-        if not hasattr(arguments, "__aiter__"):
-            raise TypeError(f"arguments are an iterable of payloads, and {type(arguments).__name__} is none")
+    if not hasattr(arguments, "__aiter__"):
+        check_iterable(arguments)
     return asyncio.get_running_loop().create_task(_feed(call, arguments))
+
+
+def check_iterable(arguments: object) -> None:
+    """Raises TypeError for what is no iterable of payloads; one payload is none, though `for` would take it."""
+    if isinstance(arguments, (str, bytes, bytearray, memoryview)) or not hasattr(arguments, "__iter__"):
+        raise TypeError(f"arguments are an iterable of payloads, and {type(arguments).__name__} is none")
 
 
 async def _feed(call: OutgoingCall, arguments: Any) -> None:

@@ -28,7 +28,7 @@ from ._registration import Registration as AsyncRegistration
 from ._requests import OutgoingCall
 from ._socket import SocketPath
 from ._stream import Stream as AsyncStream
-from ._stream import feed
+from ._stream import check_iterable, feed
 from ._timeouts import Seconds
 
 _Value = TypeVar("_Value")
@@ -80,14 +80,12 @@ class Client:
 
     def _outcome(self, call: OutgoingCall, arguments: Optional[Iterable[Payload]]) -> Reply:
         _refuse_loop(self._loop)
+        if arguments is not None:
+            check_iterable(arguments)
         outcome: "concurrent.futures.Future[Reply]" = concurrent.futures.Future()
 
         def begin() -> None:
-            try:
-                feeding = None if arguments is None else feed(call, _in_threads(arguments))
-            except Exception as error:
-                outcome.set_exception(error)
-                return
+            feeding = None if arguments is None else feed(call, _in_threads(arguments))
 
             def when_ended(reply: Optional[Reply], error: Optional[HostcallError]) -> None:
                 if feeding is not None:
@@ -118,6 +116,9 @@ class Client:
             wait=wait, idempotent=idempotent, has_arguments=arguments is not None,
             window=self._client._connection.limits.item_window if window is None else window,
         )
+
+        if arguments is not None:
+            check_iterable(arguments)
 
         async def begin() -> AsyncStream:
             return AsyncStream(call, self._loop, None if arguments is None else _in_threads(arguments))
@@ -349,8 +350,6 @@ def _run_on(loop: asyncio.AbstractEventLoop, work: "Coroutine[Any, Any, _Value]"
 
 async def _in_threads(elements: Iterable[Payload]) -> AsyncIterator[Payload]:
     """Steps through an iterable without holding up the loop."""
-    if isinstance(elements, (str, bytes, bytearray, memoryview)):
-        raise TypeError(f"arguments are an iterable of payloads, and {type(elements).__name__} is none")
     loop = asyncio.get_running_loop()
     iterator = iter(elements)
     end = object()

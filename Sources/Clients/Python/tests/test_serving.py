@@ -1,0 +1,345 @@
+"""Functions that this program serves, against a daemon that the test plays."""
+
+import asyncio
+import contextvars
+import threading
+from typing import Any, List, Optional
+
+import hostcall
+from hostcall._wire import Flags, Frame, Kind, Status
+
+from .support import GENEROUS, FakeDaemonTestCase, FakePeer, soon, until
+
+
+class ServingTestCase(FakeDaemonTestCase):
+    async def serving(self, handler: Any, *, name: str = "f", limits: hostcall.Limits = hostcall.Limits()) -> FakePeer:
+        """The connection of a client that has registered the handler by the handle 1."""
+        client, peer = await self.connected(limits=limits)
+        self.client = client
+        registering = self.begin(client.register(name, handler))
+        await peer.register()
+        self.registration = await soon(registering)
+        return peer
+
+    async def completion(self, handler: Any, **invoke: Any) -> Frame:
+        """What an INVOKE comes to."""
+        peer = await self.serving(handler)
+        peer.send(Kind.INVOKE, 7, **{"function": 1, "timeout": 10_000, **invoke})
+        return await peer.next(Kind.COMPLETE)
+
+
+class ResultTests(ServingTestCase):
+    async def test_the_request_has_what_came(self) -> None:
+        seen: List[hostcall.Request] = []
+
+        async def handler(request: hostcall.Request) -> None:
+            seen.append(request)
+
+        metadata = {
+            "traceparent": "00-p", "hostcall-caller-uid": "1000", "hostcall-caller-gid": "100",
+            "hostcall-caller-pid": "42", "hostcall-caller-session": "9",
+        }
+        complete = await self.completion(
+            handler, flags=Flags.IDEMPOTENT, encoding=1, metadata=metadata, payload=b'{"a":2}', timeout=1_500
+        )
+        self.assertEqual((complete.id, complete.status, complete.payload), (7, 0, b""))
+        request = seen[0]
+        self.assertEqual((request.function, request.json(), request.correlation_id), ("f", {"a": 2}, 7))
+        self.assertEqual(request.caller, hostcall.Caller(1000, 100, 42, 9))
+        self.assertTrue(request.is_idempotent)
+        self.assertFalse(request.takes_items)
+        self.assertTrue(1.0 < request.time_left <= 1.5)
+        self.assertEqual(request.context.trace_parent, "00-p")
+
+    async def test_every_sort_of_function_and_result(self) -> None:
+        class Callable:
+            async def __call__(self, request: hostcall.Request) -> str:
+                return request.text + "!"
+
+        async def text(request: hostcall.Request) -> str:
+            return request.text.upper()
+
+        async def rich(request: hostcall.Request) -> hostcall.Reply:
+            return hostcall.Reply(b"x", encoding=200, metadata={"k": "v"})
+
+        for handler, encoding, metadata, payload in (
+            (text, 0, {}, b"HI"), (rich, 200, {"k": "v"}, b"x"), (Callable(), 0, {}, b"hi!"),
+            (lambda request: hostcall.JSON([request.text]), 1, {}, b'["hi"]'), (lambda request: None, 0, {}, b""),
+            (lambda request: request, 0, {}, b"hi"),
+        ):
+            with self.subTest(handler):
+                complete = await self.completion(handler, payload=b"hi")
+                self.assertEqual(complete.status, 0)
+                self.assertEqual(
+                    (complete.encoding, complete.metadata, complete.payload), (encoding, metadata, payload)
+                )
+
+    async def test_a_failure_chooses_the_status(self) -> None:
+        for status, sent in ((200, 200), (10, 10), (11, 11), (4, 4), (12, 10), (0, 10), (100, 10)):
+
+            async def handler(request: hostcall.Request, status: int = status) -> None:
+                raise hostcall.Failure(status, hostcall.JSON("why"), metadata={"k": "v"})
+
+            complete = await self.completion(handler)
+            self.assertEqual(
+                (complete.status, complete.encoding, complete.payload, complete.metadata), (sent, 1, b'"why"', {"k": "v"})
+            )
+
+    async def test_any_other_exception_is_failed_with_its_text_and_logged(self) -> None:
+        async def asynchronous(request: hostcall.Request) -> None:
+            raise RuntimeError("no such session")
+
+        def plain(request: hostcall.BlockingRequest) -> None:
+            raise KeyError
+
+        for handler, text in ((asynchronous, b"no such session"), (plain, b"KeyError")):
+            with self.assertLogs("hostcall", "ERROR") as logs:
+                complete = await self.completion(handler)
+            self.assertEqual((complete.status, complete.payload), (Status.FAILED, text))
+            self.assertIn("f failed (call 7)", logs.output[0])
+
+    async def test_a_result_that_cannot_be_sent_says_why(self) -> None:
+        for handler, reason in (
+            (lambda request: {"a": 1}, b"hostcall.JSON"), (lambda request: hostcall.JSON(object()), b"not JSON serial"),
+            (lambda request: hostcall.Reply(b"", metadata={"A": ""}), b"metadata key"),
+            (lambda request: asyncio.sleep(0), b"async def"),
+        ):
+            complete = await self.completion(handler)
+            self.assertEqual(complete.status, Status.FAILED)
+            self.assertIn(reason, complete.payload)
+
+    async def test_a_pattern_brings_the_called_name(self) -> None:
+        async def handler(request: hostcall.Request) -> str:
+            return request.function
+
+        peer = await self.serving(handler, name="files.*")
+        peer.send(Kind.INVOKE, 7, function=1, timeout=1_000, name="files.read")
+        self.assertEqual((await peer.next(Kind.COMPLETE)).payload, b"files.read")
+        peer.send(Kind.INVOKE, 8, function=1, timeout=1_000)
+        self.assertIn("without a name", await peer.ends_with_goaway())
+
+    async def test_a_call_larger_than_this_worker_takes_is_refused_and_nothing_else(self) -> None:
+        peer = await self.serving(lambda request: "fine", limits=hostcall.Limits(largest_frame_bytes=200))
+        peer.send(Kind.INVOKE, 7, function=1, timeout=1_000, payload=b"x" * 201)
+        complete = await peer.next(Kind.COMPLETE)
+        self.assertEqual((complete.id, complete.status), (7, Status.BUFFER_TOO_SMALL))
+        peer.send(Kind.INVOKE, 8, function=1, timeout=1_000)
+        self.assertEqual((await peer.next(Kind.COMPLETE)).payload, b"fine")
+
+    async def test_a_rejected_completion_is_no_error(self) -> None:
+        peer = await self.serving(lambda request: "fine")
+        peer.send(Kind.REJECTED, 99, status=Status.LATE)
+        peer.send(Kind.INVOKE, 7, function=1, timeout=1_000)
+        await peer.next(Kind.COMPLETE)
+
+    async def test_ping_is_answered_while_handlers_run(self) -> None:
+        gate = threading.Event()
+        self.addCleanup(gate.set)
+        peer = await self.serving(lambda request: gate.wait(GENEROUS) and None)
+        peer.send(Kind.INVOKE, 7, function=1, timeout=1_000)
+        peer.send(Kind.PING, 3)
+        await peer.next(Kind.PONG)
+        gate.set()
+        await peer.next(Kind.COMPLETE)
+
+
+class RegisteringTests(FakeDaemonTestCase):
+    async def test_a_refusal_is_the_users_to_hear(self) -> None:
+        client, peer = await self.connected()
+        registering = self.begin(client.register("f", lambda request: None, mode="exclusive"))
+        peer.result(await peer.next(Kind.REGISTER), Status.ALREADY_REGISTERED, call=0, payload=b"f: somebody has it")
+        with self.assertRaisesRegex(hostcall.AlreadyRegistered, "f: ALREADY_REGISTERED from the daemon: somebody has it"):
+            await soon(registering)
+        self.assertFalse(client._connection.serving.has_registrations)
+
+    async def test_what_cannot_be_registered(self) -> None:
+        client, _ = await self.connected()
+        for options in ({"concurrency": -1}, {"mode": "solo"}, {"timeout": 0}):
+            with self.assertRaises(hostcall.InvalidArgument):
+                await client.register("f", lambda request: None, **options)  # type: ignore[arg-type]
+        with self.assertRaises(TypeError):
+            await client.register("f", "no function")  # type: ignore[arg-type]
+        with self.assertRaises(hostcall.InvalidArgument):
+            await client.register("a*b", lambda request: None)
+
+    async def test_unregister_waits_for_the_daemon_and_may_be_done_twice(self) -> None:
+        client, peer = await self.connected()
+        registering = self.begin(client.register("f", lambda request: None, concurrency=5, timeout=2.5))
+        request = await peer.register(handle=3)
+        self.assertEqual((request.aux, request.timeout), (5, 2_500))
+        registration = await soon(registering)
+        ending = self.begin(registration.unregister())
+        request = await peer.next(Kind.UNREGISTER)
+        self.assertEqual(request.function, 3)
+        # It was on its way when the daemon heard of the end.
+        peer.send(Kind.INVOKE, 7, function=3, timeout=1_000)
+        await peer.next(Kind.COMPLETE)
+        self.assertFalse(ending.done())
+        peer.result(request, call=0)
+        await soon(ending)
+        await soon(registration.unregister())
+
+    async def test_cancelling_the_registering_ends_the_registration(self) -> None:
+        client, peer = await self.connected()
+        registering = self.begin(client.register("f", lambda request: None))
+        request = await peer.next(Kind.REGISTER)
+        registering.cancel()
+        with self.assertRaises(asyncio.CancelledError):
+            await soon(registering)
+        peer.result(request, call=0, aux=2)
+        self.assertEqual((await peer.next(Kind.UNREGISTER)).function, 2)
+
+
+class EndTests(ServingTestCase):
+    async def test_a_cancelled_call_cancels_its_task_and_completes_as_cancelled(self) -> None:
+        heard = asyncio.Event()
+        started = asyncio.Event()
+
+        async def handler(request: hostcall.Request) -> str:
+            started.set()
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                heard.set()
+            self.assertTrue(request.has_ended)
+            return "too late"
+
+        peer = await self.serving(handler)
+        peer.send(Kind.INVOKE, 7, function=1, timeout=10_000)
+        await soon(started.wait())
+        peer.send(Kind.CANCEL, 7, status=Status.TIMEOUT)
+        complete = await peer.next(Kind.COMPLETE)
+        self.assertTrue(heard.is_set())
+        self.assertEqual((complete.id, complete.status, complete.payload), (7, Status.CANCELLED, b""))
+
+    async def test_a_call_that_is_cancelled_before_its_first_step_completes_too(self) -> None:
+        ran: List[int] = []
+
+        async def handler(request: hostcall.Request) -> None:
+            ran.append(request.correlation_id)
+
+        peer = await self.serving(handler)
+        peer.send(Kind.INVOKE, 7, function=1, timeout=10_000)
+        peer.send(Kind.CANCEL, 7, status=Status.CALLER_LOST)
+        self.assertEqual((await peer.next(Kind.COMPLETE)).status, Status.CANCELLED)
+        peer.send(Kind.CANCEL, 7, status=Status.CALLER_LOST)
+        peer.send(Kind.INVOKE, 8, function=1, timeout=10_000)
+        self.assertEqual((await peer.next(Kind.COMPLETE)).id, 8)
+        self.assertEqual(ran, [8])
+
+    async def test_a_plain_function_sees_that_its_call_has_ended(self) -> None:
+        started = threading.Event()
+        seen: List[bool] = []
+
+        def handler(request: hostcall.BlockingRequest) -> str:
+            started.set()
+            seen.append(request.cancelled.wait(GENEROUS))
+            return "too late"
+
+        peer = await self.serving(handler)
+        peer.send(Kind.INVOKE, 7, function=1, timeout=10_000)
+        await until(started.is_set)
+        peer.send(Kind.CANCEL, 7, status=Status.CANCELLED)
+        self.assertEqual((await peer.next(Kind.COMPLETE)).status, Status.CANCELLED)
+        self.assertEqual(seen, [True])
+
+    async def test_losing_the_connection_cancels_what_runs(self) -> None:
+        started, cancelled = asyncio.Event(), asyncio.Event()
+        in_thread, told = threading.Event(), threading.Event()
+
+        async def handler(request: hostcall.Request) -> None:
+            started.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                cancelled.set()
+
+        def plain(request: hostcall.BlockingRequest) -> None:
+            in_thread.set()
+            if request.cancelled.wait(GENEROUS):
+                told.set()
+
+        peer = await self.serving(handler)
+        registering = self.begin(self.client.register("plain", plain))
+        await peer.register(handle=2)
+        await soon(registering)
+        peer.send(Kind.INVOKE, 7, function=1, timeout=10_000)
+        peer.send(Kind.INVOKE, 8, function=2, timeout=10_000)
+        await soon(started.wait())
+        await until(in_thread.is_set)
+        peer.close()
+        await soon(cancelled.wait())
+        await until(told.is_set)
+
+
+class InheritingTests(ServingTestCase):
+    async def check(self, handler: Any) -> None:
+        peer = await self.serving(handler)
+        peer.send(
+            Kind.INVOKE, 7, function=1, timeout=400, metadata={"traceparent": "00-p", "tracestate": "s", "x": "y"}
+        )
+        call = await peer.next(Kind.CALL)
+        self.assertIn(call.timeout, range(1, 401))
+        self.assertEqual(call.metadata, {"traceparent": "00-p", "tracestate": "s"})
+        peer.result(call, payload=b"inner")
+        self.assertEqual((await peer.next(Kind.COMPLETE)).payload, b"inner")
+        # And nothing of it stays behind.
+        self.begin(self.client.call("g"))
+        call = await peer.next(Kind.CALL)
+        self.assertEqual((call.timeout, call.metadata), (0, {}))
+
+    async def test_calls_inside_an_async_function(self) -> None:
+        async def handler(request: hostcall.Request) -> str:
+            return (await asyncio.ensure_future(request.client.call("inner", timeout=60))).text
+
+        await self.check(handler)
+
+    async def test_calls_inside_a_plain_function(self) -> None:
+        await self.check(lambda request: request.client.call("inner", timeout=60).text)
+
+    async def test_calls_of_threads_that_a_function_starts(self) -> None:
+        def handler(request: hostcall.BlockingRequest) -> str:
+            replies: List[str] = []
+
+            def call() -> None:
+                with hostcall.inherit(request.context):
+                    replies.append(request.client.call("inner").text)
+
+            thread = threading.Thread(target=call)
+            thread.start()
+            thread.join(GENEROUS)
+            return replies[0]
+
+        await self.check(handler)
+
+    async def test_calls_in_a_copied_context(self) -> None:
+        def handler(request: hostcall.BlockingRequest) -> str:
+            context = contextvars.copy_context()
+            return context.run(request.client.call, "inner").text
+
+        await self.check(handler)
+
+    async def test_the_threads_of_a_function_are_as_many_as_its_concurrency(self) -> None:
+        most = 0
+        running = 0
+        lock = threading.Lock()
+        together = threading.Barrier(2)
+
+        def handler(request: hostcall.BlockingRequest) -> Optional[str]:
+            nonlocal most, running
+            with lock:
+                running += 1
+                most = max(most, running)
+            together.wait(GENEROUS)
+            with lock:
+                running -= 1
+            return None
+
+        client, peer = await self.connected()
+        registering = self.begin(client.register("f", handler, concurrency=2))
+        await peer.register()
+        await soon(registering)
+        for number in range(1, 21):
+            peer.send(Kind.INVOKE, number, function=1, timeout=10_000)
+        self.assertEqual({(await peer.next(Kind.COMPLETE)).id for _ in range(20)}, set(range(1, 21)))
+        self.assertEqual(most, 2)
