@@ -134,6 +134,18 @@ class LosingTests(FakeDaemonTestCase):
         peer.result(await peer.next(Kind.CALL), payload=b"ok")
         self.assertEqual((await soon(calling)).text, "ok")
 
+    async def test_what_the_daemon_says_before_it_closes_is_told_even_where_writing_fails(self) -> None:
+        client, peer = await self.connected()
+        peer.send(Kind.GOAWAY, status=Status.OVERLOADED, payload=b"too much waits for you")
+        link = client._connection.link
+        assert link is not None and link._transport is not None
+        # Nothing is read before the write has failed.
+        link._transport.pause_reading()
+        peer.close()
+        await peer.writer.wait_closed()
+        with self.assertRaisesRegex(hostcall.ConnectionLost, "OVERLOADED from the daemon: too much waits for you"):
+            await soon(client.call("f"))
+
     async def test_without_reconnecting_the_loss_is_the_end(self) -> None:
         client, peer = await self.connected(reconnect=None)
         peer.close()
