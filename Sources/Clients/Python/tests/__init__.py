@@ -5,3 +5,5 @@ import logging
 # What clients and handlers log is expected here; tests that look at it do so by assertLogs.
 logging.getLogger("hostcall").addHandler(logging.NullHandler())
 logging.getLogger("hostcall").propagate = False
+# What the loop says of slow steps in its debug mode is about the machine.
+logging.getLogger("asyncio").setLevel(logging.ERROR)

@@ -229,6 +229,7 @@ class LosingTests(FakeDaemonTestCase):
             ("a second WELCOME", Kind.WELCOME, {"id": 1, "function": 1, "metadata": {"max-frame": "1"}}, "second"),
             ("an event for nobody", Kind.EVENT, {"id": 1, "name": "a"}, "without a subscription"),
             ("an item of no call", Kind.ITEM, {"id": 1 << 63 | 1}, "without credit"),
+            ("open files", Kind.RESULT, {"id": 1 << 63 | 1, "flags": 0x10}, "did not name"),
             ("a reserved status", Kind.CANCEL, {"id": 1, "status": 77}, "reserved status"),
         ):
             with self.subTest(name):

@@ -1,7 +1,7 @@
 """A program's way to its daemon, for asyncio."""
 
 import asyncio
-from typing import Generator, Mapping, Optional
+from typing import Generator, Mapping, NoReturn, Optional
 
 from ._connection import Connection, Phase
 from ._errors import HostcallError
@@ -285,6 +285,12 @@ class Connecting:
 
     def __await__(self) -> Generator[None, None, Client]:
         return self._connect().__await__()
+
+    def __enter__(self) -> NoReturn:
+        raise TypeError("use `async with hostcall.connect()`, or `with hostcall.sync.connect()`")
+
+    def __exit__(self, *_: object) -> None:
+        """Never comes about, for `__enter__` raises; without it Python would say that before."""
 
     async def __aenter__(self) -> Client:
         self._client = await self._connect()

@@ -17,8 +17,8 @@ from ._requests import OutgoingCall, OutgoingRequest
 from ._serving import Serving
 from ._subscriptions import Subscriptions
 from ._text import payload_text
-from ._wire import HELLO_ID, PROTOCOL_VERSION, REQUEST_MARK, STATUSES, Frame, Kind, ProtocolViolation, Status, encode
-from ._wire import encode_metadata
+from ._wire import HELLO_ID, PROTOCOL_VERSION, REQUEST_MARK, STATUSES, Flags, Frame, Kind, ProtocolViolation
+from ._wire import Status, encode, encode_metadata
 
 if TYPE_CHECKING:
     from ._client import Client
@@ -27,6 +27,11 @@ logger = logging.getLogger("hostcall")
 
 BUSY_RETRY_SECONDS = 0.005
 """Seconds between attempts at a daemon whose queue of connections is full."""
+
+# Where it matters how long it takes: an enumeration's member costs a look-up in its class, and more where it is a flag.
+_RESULT = int(Kind.RESULT)
+_INVOKE = int(Kind.INVOKE)
+_DESCRIPTORS = int(Flags.DESCRIPTORS)
 
 _MAY_BE_TOO_LARGE = (Kind.RESULT, Kind.INVOKE, Kind.ITEM, Kind.EVENT)
 
@@ -236,12 +241,14 @@ class Connection:
             raise ProtocolViolation(f"{Kind(kind).name} before WELCOME")
         if frame.is_too_large and kind not in _MAY_BE_TOO_LARGE:
             raise ProtocolViolation(f"{Kind(kind).name} of {frame.body_bytes} bytes")
-        if kind == 17:
+        if frame.flags & _DESCRIPTORS:
+            raise ProtocolViolation(f"{Kind(kind).name} with DESCRIPTORS, a feature that this client did not name")
+        if kind == _RESULT:
             request = link.requests.pop(frame.id, None)
             if request is None:
                 raise ProtocolViolation(f"RESULT for the request {frame.id}, which is not outstanding")
             request.receive(frame, link)
-        elif kind == 18:
+        elif kind == _INVOKE:
             self.serving.receive_invoke(frame, link)
         elif kind == Kind.ITEM:
             self._receive_item(frame, link)

@@ -9,7 +9,7 @@ from ._wire import Decoder, Direction, Frame, Kind, ProtocolViolation, encode
 if TYPE_CHECKING:
     from ._connection import Connection
     from ._items import ItemSender
-    from ._registration import Registration
+    from ._registration import RegistrationRecord
     from ._requests import OutgoingRequest
     from ._serving import Running
 
@@ -77,7 +77,7 @@ class Link(asyncio.Protocol):
         """What a PONG brings about, by the id of its PING."""
         self.running: Dict[int, "Running"] = {}
         """INVOKEs without a COMPLETE, by correlation id."""
-        self.functions: Dict[int, "Registration"] = {}
+        self.functions: Dict[int, "RegistrationRecord"] = {}
         """Registrations by the handle that the daemon gave them on this connection."""
         self.is_held = False
         """Whether the daemon does not read, so that items wait with their senders."""

@@ -30,11 +30,8 @@ class State(enum.Enum):
     """It was ended or refused. The end."""
 
 
-class Registration(OutgoingRequest):
-    """A host function that this client has registered.
-
-    Letting go of it changes nothing: the registration lasts until `unregister` or until the client closes.
-    """
+class RegistrationRecord(OutgoingRequest):
+    """A host function, from the first REGISTER to its end."""
 
     def __init__(
         self, serving: "Serving", name: str, handler: Handler, *, concurrency: int, mode: str,
@@ -73,20 +70,10 @@ class Registration(OutgoingRequest):
         self.answered: "asyncio.Future[None]" = serving.connection.loop.create_future()
         """Done when the daemon has answered for the first time."""
 
-    def __repr__(self) -> str:
-        return f"<Registration {self.name} {self.state.name.lower()}>"
-
     @property
     def is_pattern(self) -> bool:
         """Whether INVOKE has to bring the called name."""
         return self.name.endswith("*")
-
-    async def unregister(self) -> None:
-        """Ends the registration: when this returns no new call of it comes; those that run go on.
-
-        Doing it twice, or without a connection, is fine.
-        """
-        await self._serving.unregister(self)
 
     def threads(self) -> HandlerThreads:
         """The threads that run its plain function, made at the first use."""
@@ -146,6 +133,32 @@ class Registration(OutgoingRequest):
             self.answered.set_result(None)
         else:
             self.answered.set_exception(error)
+
+
+class Registration:
+    """A host function that a client has registered.
+
+    Letting go of it changes nothing: the registration lasts until `unregister` or until the client closes.
+    """
+
+    def __init__(self, serving: "Serving", record: RegistrationRecord) -> None:
+        self._serving = serving
+        self._record = record
+
+    @property
+    def name(self) -> str:
+        """The name or pattern."""
+        return self._record.name
+
+    async def unregister(self) -> None:
+        """Ends the registration: when this returns no new call of it comes; those that run go on.
+
+        Doing it twice, or without a connection, is fine.
+        """
+        await self._serving.unregister(self._record)
+
+    def __repr__(self) -> str:
+        return f"<Registration {self.name} {self._record.state.name.lower()}>"
 
 
 class Unregistering(OutgoingRequest):

@@ -176,7 +176,7 @@ class BlockingRequest(AnyRequest):
         """The client that serves the call, for calls on behalf of it from this thread."""
         from . import sync
 
-        return sync.Client._around(self._running.client, self._running.loop)
+        return sync.Client(self._running.client, self._running.loop)
 
     @property
     def arguments(self) -> Iterator[Item]:

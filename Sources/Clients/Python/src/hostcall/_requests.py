@@ -12,11 +12,18 @@ from ._limits import clamped_window
 from ._link import Link
 from ._payload import Payload, Reply, reply_from_wire, wire_metadata, wire_payload
 from ._timeouts import Seconds, seconds, wire_milliseconds
-from ._wire import LARGEST_METADATA_BYTES, RESERVED_NAME_PREFIX, Frame, Kind, Status, encode, encode_metadata
+from ._wire import LARGEST_METADATA_BYTES, RESERVED_NAME_PREFIX, Flags, Frame, Kind, Status, encode, encode_metadata
 from ._wire import is_name, is_pattern
 
 if TYPE_CHECKING:
     from ._connection import Connection
+
+# Where it matters how long it takes: an enumeration's member costs a look-up in its class, and more where it is a flag.
+_CALL = int(Kind.CALL)
+_OPEN = int(Flags.OPEN)
+_NO_REPLY = int(Flags.NO_REPLY)
+_IDEMPOTENT = int(Flags.IDEMPOTENT)
+_WAIT = int(Flags.WAIT)
 
 
 class OutgoingRequest:
@@ -134,13 +141,13 @@ class OutgoingCall(OutgoingRequest):
         self._payload, self._encoding = wire_payload(payload, encoding)
         flags = 0
         if wait:
-            flags |= 0x20
+            flags |= _WAIT
         if idempotent:
-            flags |= 0x08
+            flags |= _IDEMPOTENT
         if has_arguments:
-            flags |= 0x01
+            flags |= _OPEN
         if not wants_reply:
-            flags |= 0x04
+            flags |= _NO_REPLY
         self._flags = flags
         self._metadata = wire_metadata(metadata, function) if metadata else b""
         own = seconds(timeout, function) if timeout is not None else None
@@ -235,12 +242,12 @@ class OutgoingCall(OutgoingRequest):
         id = self._connection.next_request_id()
         link.write(
             encode(
-                16, id, flags=self._flags, encoding=self._encoding, timeout=timeout, aux=self._window, name=self._name,
+                _CALL, id, flags=self._flags, encoding=self._encoding, timeout=timeout, aux=self._window, name=self._name,
                 metadata=self._metadata, payload=self._payload,
             )
         )
         self._payload = b""
-        if self._flags & 0x04:
+        if self._flags & _NO_REPLY:
             return self._end(Reply(), None)
         self._request_id = id
         self._link = link

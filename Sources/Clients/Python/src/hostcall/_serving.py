@@ -1,16 +1,17 @@
 """The functions of this program, and the calls that run here (protocol section 4, *Registering*, *Completing*)."""
 
 import asyncio
+import concurrent.futures
 import functools
 import logging
 from typing import TYPE_CHECKING, Any, Coroutine, List, Optional, Set
 
-from ._errors import HostcallError, status_error
+from ._errors import Closed, HostcallError, status_error
 from ._handlers import CANCELLED, Completion, Handler, run_async, run_plain
 from ._items import ItemReceiver, ItemSender, item_too_large
 from ._limits import clamped_window
 from ._link import Link
-from ._registration import Registration, State, Unregistering
+from ._registration import Registration, RegistrationRecord, State, Unregistering
 from ._request import BlockingRequest, Request
 from ._timeouts import Seconds
 from ._wire import Flags, Frame, Kind, ProtocolViolation, Status, STATUSES, encode
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from ._connection import Connection
 
 logger = logging.getLogger("hostcall")
+
+# Where it matters how long it takes: an enumeration's member costs a look-up in its class, and more where it is a flag.
+_COMPLETE = int(Kind.COMPLETE)
 
 class Running:
     """What an INVOKE has become. It leaves the connection's table when its COMPLETE is written."""
@@ -69,11 +73,13 @@ class Running:
     def wait_for(self, work: "Coroutine[Any, Any, Any]") -> Any:
         """Has the loop do something, and waits for it in a handler's thread."""
         try:
-            future = asyncio.run_coroutine_threadsafe(work, self.loop)
+            return asyncio.run_coroutine_threadsafe(work, self.loop).result()
         except RuntimeError:
+            # The loop is closed, so nothing has begun; where it was the work's own error this does nothing.
             work.close()
             raise
-        return future.result()
+        except concurrent.futures.CancelledError:
+            raise Closed("this client's loop has ended", function=self.function) from None
 
     def _grant(self, items: int) -> None:
         if not self.was_cancelled and not self.link.is_closed:
@@ -85,7 +91,7 @@ class Serving:
 
     def __init__(self, connection: "Connection") -> None:
         self.connection = connection
-        self._registrations: List[Registration] = []
+        self._registrations: List[RegistrationRecord] = []
         self._tasks: Set["asyncio.Task[None]"] = set()
 
     @property
@@ -100,7 +106,7 @@ class Serving:
         idempotent: bool, caller: bool,
     ) -> Registration:
         """Registers, and returns when the daemon has taken it."""
-        registration = Registration(
+        registration = RegistrationRecord(
             self, name, handler, concurrency=concurrency, mode=mode, timeout=timeout, idempotent=idempotent,
             caller=caller,
         )
@@ -112,15 +118,15 @@ class Serving:
             # Nobody holds it, so nobody could end it.
             self._end(registration)
             raise
-        return registration
+        return Registration(self, registration)
 
-    async def unregister(self, registration: Registration) -> None:
+    async def unregister(self, registration: RegistrationRecord) -> None:
         """Ends a registration; returns when no new INVOKE of it can come."""
         ending = self._end(registration)
         if ending is not None:
             await asyncio.shield(ending.done)
 
-    def _end(self, registration: Registration) -> Optional[Unregistering]:
+    def _end(self, registration: RegistrationRecord) -> Optional[Unregistering]:
         if registration.state is State.ENDED:
             return None
         self.forget(registration)
@@ -132,13 +138,13 @@ class Serving:
         ending.transmit(link)
         return ending
 
-    def forget(self, registration: Registration) -> None:
+    def forget(self, registration: RegistrationRecord) -> None:
         """It does not come back."""
         registration.end()
         if registration in self._registrations:
             self._registrations.remove(registration)
 
-    def registering_failed(self, registration: Registration, error: HostcallError) -> None:
+    def registering_failed(self, registration: RegistrationRecord, error: HostcallError) -> None:
         """The daemon has refused a registration: a new one is over, an old one is tried again later."""
         if registration.state is not State.ESTABLISHED:
             self.forget(registration)
@@ -201,12 +207,12 @@ class Serving:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _run_as_task(self, registration: Registration, request: Request, running: Running) -> None:
+    async def _run_as_task(self, registration: RegistrationRecord, request: Request, running: Running) -> None:
         running.has_started = True
         completion = await run_async(registration.handler, registration.kind, request)  # type: ignore[arg-type]
         self._finish(running, completion)
 
-    def _run_in_thread(self, registration: Registration, request: BlockingRequest, running: Running) -> None:
+    def _run_in_thread(self, registration: RegistrationRecord, request: BlockingRequest, running: Running) -> None:
         if running.was_cancelled:
             completion = CANCELLED
         else:
@@ -222,6 +228,8 @@ class Serving:
         if link.is_closed or link.running.get(running.correlation_id) is not running:
             return
         del link.running[running.correlation_id]
+        # They refer to each other, and nothing is to be left for the collector.
+        running.task = running.blocking = None
         if running.was_cancelled:
             completion = CANCELLED
         elif running.results is not None or running.arguments is not None:
@@ -233,7 +241,7 @@ class Serving:
             )
         link.write(
             encode(
-                19, running.correlation_id, status=completion.status, encoding=completion.encoding,
+                _COMPLETE, running.correlation_id, status=completion.status, encoding=completion.encoding,
                 metadata=completion.metadata, payload=completion.payload,
             )
         )

@@ -106,18 +106,23 @@ class Worker:
 
     async def _run(self, on_ready: Optional[Callable[[], None]]) -> None:
         loop = asyncio.get_running_loop()
+        serving = loop.create_task(self.serve(on_ready=on_ready))
         leaving: "List[asyncio.Task[None]]" = []
 
         def leave() -> None:
-            leaving.append(loop.create_task(self.close() if leaving else self.shutdown()))
+            if leaving:
+                serving.cancel()
+            else:
+                leaving.append(loop.create_task(self.shutdown()))
 
         signals = (signal.SIGTERM, signal.SIGINT)
         for number in signals:
             loop.add_signal_handler(number, leave)
         try:
-            await self.serve(on_ready=on_ready)
-            for task in leaving:
-                await task
+            await serving
+        except asyncio.CancelledError:
+            if not leaving:
+                raise
         finally:
             for number in signals:
                 loop.remove_signal_handler(number)

@@ -45,11 +45,6 @@ class Client:
         self._client = client
         self._loop = loop
 
-    @classmethod
-    def _around(cls, client: AsyncClient, loop: asyncio.AbstractEventLoop) -> "Client":
-        """The face of a client that belongs to another loop, such as that of a worker."""
-        return cls(client, loop)
-
     def call(
         self, function: str, payload: Payload = b"", *, encoding: Optional[int] = None,
         timeout: Optional[Seconds] = None, metadata: Optional[Mapping[str, str]] = None, wait: bool = False,
