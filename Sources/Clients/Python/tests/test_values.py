@@ -92,7 +92,8 @@ class ErrorTests(unittest.TestCase):
         self.assertEqual(
             str(error), "token.fetch: TIMEOUT from the daemon: no outcome within 250 ms (call 4294967301)"
         )
-        self.assertEqual(str(hostcall.Failed("bad\x1b[2J", status=10, origin="worker")), "FAILED from the worker: bad?[2J")
+        failed = hostcall.Failed("bad\x1b[2J", status=10, origin="worker")
+        self.assertEqual(str(failed), "FAILED from the worker: bad?[2J")
 
     def test_is_what_python_programs_catch(self) -> None:
         self.assertTrue(issubclass(hostcall.CallTimeout, TimeoutError))
@@ -121,7 +122,8 @@ class ErrorTests(unittest.TestCase):
 
 class TimeoutTests(unittest.TestCase):
     def test_goes_on_the_wire_rounded_up(self) -> None:
-        for duration, milliseconds in ((0.25, 250), (0.0001, 1), (0.2501, 251), (1e12, 0xFFFFFFFF), (math.inf, 0xFFFFFFFF)):
+        most = 0xFFFFFFFF
+        for duration, milliseconds in ((0.25, 250), (0.0001, 1), (0.2501, 251), (1e12, most), (math.inf, most)):
             self.assertEqual(wire_milliseconds(duration), milliseconds)
         # Whatever the clock says, a whole number of milliseconds stays one.
         for seed in range(1_000):

@@ -15,7 +15,8 @@ class DecoderTests(unittest.TestCase):
         payload = random.Random(1).getrandbits(8 * 3_000_000).to_bytes(3_000_000, "little")
         stream = result(b"before", 1) + result(payload, 2) + result(b"after", 3)
         decoder = Decoder(Direction.TO_PEER, 4_000_000)
-        frames = [frame for start in range(0, len(stream), 65_536) for frame in decoder.frames(stream[start : start + 65_536])]
+        pieces = [stream[start : start + 65_536] for start in range(0, len(stream), 65_536)]
+        frames = [frame for piece in pieces for frame in decoder.frames(piece)]
         self.assertEqual([frame.payload for frame in frames], [b"before", payload, b"after"])
         self.assertTrue(all(isinstance(frame.payload, bytes) for frame in frames))
         self.assertTrue(decoder.is_between_frames)
@@ -25,9 +26,8 @@ class DecoderTests(unittest.TestCase):
         for step in (1, 7, 50, len(stream)):
             with self.subTest(step=step):
                 decoder = Decoder(Direction.TO_PEER, 100)
-                frames = [
-                    frame for start in range(0, len(stream), step) for frame in decoder.frames(stream[start : start + step])
-                ]
+                pieces = [stream[start : start + step] for start in range(0, len(stream), step)]
+                frames = [frame for piece in pieces for frame in decoder.frames(piece)]
                 self.assertEqual([(frame.id, frame.is_too_large) for frame in frames], [(1, True), (2, False)])
                 self.assertEqual((frames[0].body_bytes, frames[0].payload), (101, b""))
                 self.assertEqual(frames[1].payload, b"y" * 100)
@@ -48,7 +48,8 @@ class DecoderTests(unittest.TestCase):
                 # Closer to what is in order, so that more than the first rule is reached.
                 data[0:4] = generator.randint(0, 90).to_bytes(4, "little")
                 data[4:5] = generator.choice(list(Kind)).to_bytes(1, "little")
-                data[5:8] = bytes((generator.choice((0, 0, 1, 2, 64)), generator.choice((0, 1, 3)), generator.choice((0, 10, 30))))
+                flags, encoding = generator.choice((0, 0, 1, 2, 64)), generator.choice((0, 1, 3))
+                data[5:8] = bytes((flags, encoding, generator.choice((0, 10, 30))))
                 data[24:28] = bytes((generator.randint(0, 9), 0, generator.randint(0, 20), 0))
             for direction in Direction:
                 decoder = Decoder(direction, 1_000)

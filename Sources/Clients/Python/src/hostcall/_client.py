@@ -3,13 +3,14 @@
 import asyncio
 from typing import Generator, Mapping, NoReturn, Optional
 
-from ._connection import Connection, Phase
+from ._connection import Connection
 from ._errors import HostcallError
 from ._events import EventBuffer, Events
 from ._handlers import Handler
 from ._limits import Limits, Reconnect
 from ._link import ServerInformation
 from ._payload import Payload, Reply
+from ._phase import Phase
 from ._registration import Registration
 from ._requests import OutgoingCall, pattern_name
 from ._socket import SocketPath, socket_location

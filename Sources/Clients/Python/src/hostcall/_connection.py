@@ -1,18 +1,18 @@
 """What a client is to its daemon, across all the connections that follow each other."""
 
 import asyncio
-import enum
 import errno
 import logging
 import os
 import socket
 import sys
-import time
 from typing import TYPE_CHECKING, Callable, List, Optional
 
 from ._errors import CannotConnect, Closed, ConnectionLost, HostcallError, ShuttingDown
 from ._limits import Backoff, Limits, Reconnect
 from ._link import Link, reason_of, welcome_information
+from ._liveness import Liveness
+from ._phase import Phase
 from ._requests import OutgoingCall, OutgoingRequest
 from ._serving import Serving
 from ._subscriptions import Subscriptions
@@ -34,27 +34,6 @@ _INVOKE = int(Kind.INVOKE)
 _DESCRIPTORS = int(Flags.DESCRIPTORS)
 
 _MAY_BE_TOO_LARGE = (Kind.RESULT, Kind.INVOKE, Kind.ITEM, Kind.EVENT)
-
-
-class Phase(enum.Enum):
-    """Where the client stands with its daemon."""
-
-    IDLE = 0
-    """There is no connection and nobody wants one. To CONNECTING with the next request; to CLOSED."""
-    CONNECTING = 1
-    """A connection is being made, or HELLO has gone and WELCOME has not come. To READY; when that fails to IDLE,
-    BACKING_OFF or CLOSED."""
-    READY = 2
-    """WELCOME has come. To LEAVING, SHUTTING_DOWN; when the connection is lost to IDLE, BACKING_OFF, CLOSED."""
-    LEAVING = 3
-    """The daemon said GOAWAY: what runs goes on, new requests fail. To SHUTTING_DOWN; when the connection ends to IDLE,
-    BACKING_OFF or CLOSED."""
-    SHUTTING_DOWN = 4
-    """This client said GOAWAY: what runs goes on, calls of handlers too. To CLOSED."""
-    BACKING_OFF = 5
-    """The connection was lost, and a timer runs until the next attempt. To CONNECTING, CLOSED."""
-    CLOSED = 6
-    """The end."""
 
 
 class Connection:
@@ -80,6 +59,7 @@ class Connection:
         """The present connection; None in IDLE, BACKING_OFF and CLOSED, and before the socket is connected."""
         self.serving = Serving(self)
         self.subscriptions = Subscriptions(self)
+        self._liveness = Liveness(self)
         self._waiting: List[OutgoingRequest] = []
         self._has_connected = False
         self._last_request_id = 0
@@ -87,7 +67,6 @@ class Connection:
         self._retry_backoff = Backoff(self._reconnect_policy)
         self._connect_deadline = 0.0
         self._connect_timer: Optional[asyncio.TimerHandle] = None
-        self._liveness_timer: Optional[asyncio.TimerHandle] = None
         self._retry_timer: Optional[asyncio.TimerHandle] = None
         self._opening: "Optional[asyncio.Task[None]]" = None
         self._first_answer: "asyncio.Future[None]" = loop.create_future()
@@ -175,7 +154,7 @@ class Connection:
             logger.info("connected to hostcalld at %s again", self.path)
         self._has_connected = True
         self._cancel_timer(self._connect_timer)
-        self._schedule_liveness_check(link)
+        self._liveness.watch(link)
         self._retry_backoff.reset()
         self.serving.connected(link)
         self.subscriptions.connected(link)
@@ -313,47 +292,15 @@ class Connection:
         link.flush()
         self.lose(self._connection_ended(f"the daemon broke the protocol: {violation}", status=Status.PROTOCOL))
 
-    # Liveness
-
     def ping(self, answered: Callable[[Optional[HostcallError]], None]) -> None:
         """Sends PING; `answered` is told of the answer, or of the error that came instead."""
         link = self.link
-        if link is None or link.welcome is None:
-            missing = ConnectionLost(f"there is no connection to hostcalld at {self.path}")
-            return answered(self.closed_error if self.phase is Phase.CLOSED else missing)
-        id = self.next_request_id()
-        requests = link.requests
-        # Whatever ends requests when the connection is lost ends this too.
-        requests[id] = _Ping(answered)
-
-        def pong() -> None:
-            requests.pop(id, None)
-            answered(None)
-
-        self._send_ping(link, id, pong)
-
-    def _send_ping(self, link: Link, id: int, answered: Callable[[], None]) -> None:
-        link.pings[id] = answered
-        link.send(Kind.PING, id)
-
-    def _schedule_liveness_check(self, link: Link) -> None:
-        """After a third of the limit: one to see that it is silent, one to ask, one to give up."""
-        limit = self.limits.liveness_limit
-        if limit is not None:
-            self._liveness_timer = self.loop.call_later(limit / 3, self._check_liveness, link, limit)
-
-    def _check_liveness(self, link: Link, limit: float) -> None:
-        if link is not self.link or link.is_closed:
-            return
-        if not link.was_heard and link.awaits_life:
-            return self.lose(self._connection_ended(f"the daemon has answered nothing for {limit:g} s"))
-        matters = not link.is_idle or self.serving.has_registrations or self.subscriptions.has_subscriptions
-        link.awaits_life = False
-        if not link.was_heard and matters:
-            link.awaits_life = True
-            self._send_ping(link, self.next_request_id(), lambda: None)
-        link.was_heard = False
-        self._schedule_liveness_check(link)
+        if link is not None and link.welcome is not None:
+            self._liveness.ping(link, answered)
+        elif self.phase is Phase.CLOSED:
+            answered(self.closed_error)
+        else:
+            answered(ConnectionLost(f"there is no connection to hostcalld at {self.path}"))
 
     # The end of a connection
 
@@ -390,8 +337,9 @@ class Connection:
 
     def _drop_link(self) -> List[OutgoingRequest]:
         """Closes the socket; gives back the requests that waited for WELCOME."""
-        for timer in (self._connect_timer, self._liveness_timer, self._retry_timer):
-            self._cancel_timer(timer)
+        self._liveness.stop()
+        self._cancel_timer(self._connect_timer)
+        self._cancel_timer(self._retry_timer)
         link, self.link = self.link, None
         if link is not None:
             link.drop()
@@ -416,7 +364,7 @@ class Connection:
             self.phase = Phase.SHUTTING_DOWN
             link.send(Kind.GOAWAY, 0)
             # The answer comes after everything that the daemon sent before it knew.
-            self._send_ping(link, self.next_request_id(), link.see_goaway)
+            self._liveness.ping_unheard(link, link.see_goaway)
         elif self.phase is not Phase.SHUTTING_DOWN:
             self.close()
 
@@ -471,19 +419,6 @@ class Connection:
         return ConnectionLost(
             f"the connection to hostcalld at {self.path} was lost: {reason}", status=status, origin=origin
         )
-
-
-class _Ping(OutgoingRequest):
-    """A PING that somebody waits for."""
-
-    def __init__(self, answered: Callable[[Optional[HostcallError]], None]) -> None:
-        self._answered = answered
-
-    def receive(self, frame: Frame, link: Link) -> None:
-        raise ProtocolViolation(f"RESULT for the request {frame.id}, which is not outstanding")
-
-    def fail(self, error: HostcallError) -> None:
-        self._answered(error)
 
 
 def _program_name() -> str:

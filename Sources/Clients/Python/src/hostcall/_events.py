@@ -27,8 +27,8 @@ class Event(Content):
         self.place = frame.id
         """Its place among all events that the daemon had for this connection, from 1; it starts again with each."""
         self.dropped_before = dropped_before
-        """How many events were dropped since the one before, because this reader was too slow: by the daemon, which does
-        not say which, so they need not have been of this name; or here, where they waited to be taken."""
+        """How many events were dropped since the one before, because this reader was too slow: by the daemon, which
+        does not say which, so they need not have been of this name; or here, where they waited to be taken."""
         self.follows_gap = follows_gap
         """Whether the connection was lost since the one before, so that an unknown number of events never came."""
 

@@ -5,22 +5,19 @@ import contextvars
 import enum
 import inspect
 import logging
-from typing import TYPE_CHECKING, Any, AsyncIterator, Awaitable, Callable, Iterator, Mapping, NamedTuple, Union, cast
+from typing import Any, AsyncIterator, Awaitable, Callable, Iterator, Mapping, NamedTuple, Union
 
 from ._context import current
-from ._payload import Content, Failure, JSON, Payload, Reply, Result, wire_payload
+from ._payload import Failure, Payload, Reply, Result, wire_payload
 from ._request import BlockingRequest, Request
-from ._wire import COMPLETION_STATUSES, NO_METADATA, RESERVED_KEY_PREFIX, ASSIGNED_STATUSES, Status, encode_metadata
-
-if TYPE_CHECKING:
-    from ._serving import Running
+from ._wire import ASSIGNED_STATUSES, COMPLETION_STATUSES, NO_METADATA, RESERVED_KEY_PREFIX, Status, encode_metadata
 
 logger = logging.getLogger("hostcall")
 
 AsyncHandler = Union[Callable[[Request], Awaitable[Result]], Callable[[Request], AsyncIterator[Payload]]]
 """An async function, or an async generator, whose items are the results of a stream."""
 PlainHandler = Union[Callable[[BlockingRequest], Result], Callable[[BlockingRequest], Iterator[Payload]]]
-"""A plain function, run in a thread, or a generator: its items are the results of a stream, its return value the result."""
+"""A plain function, run in a thread, or a generator: its items are those of a stream, its return value the result."""
 Handler = Union[AsyncHandler, PlainHandler]
 """What answers calls."""
 

@@ -52,8 +52,8 @@ class Reconnect:
     """How a client connects again after its connection was lost.
 
     With registrations or event readers it does so in the background, after `initial_delay` seconds, then twice as long
-    each time up to `maximum_delay`, each wait shortened at random by up to a half. Without either it connects again with
-    its next call.
+    each time up to `maximum_delay`, each wait shortened at random by up to a half. Without either it connects again
+    with its next call.
     """
 
     initial_delay: float = 0.01
@@ -63,7 +63,7 @@ class Reconnect:
 
     def __post_init__(self) -> None:
         if not 0 < self.initial_delay <= self.maximum_delay or not math.isfinite(self.maximum_delay):
-            raise ValueError("the delays of Reconnect have to be more than 0 seconds, the first no longer than the last")
+            raise ValueError("the delays of Reconnect are more than 0 seconds, and the first is no longer than the last")
 
 
 class Backoff:

@@ -108,8 +108,8 @@ class AnyRequest(Content):
 class Request(AnyRequest):
     """A call as an async function gets it. Used on the loop of its client.
 
-    When the call ends before the function does (by its deadline, by its caller, with its caller or with the connection),
-    the function's task is cancelled: CancelledError is raised where it waits.
+    When the call ends before the function does (by its deadline, by its caller, with its caller or with the
+    connection), the function's task is cancelled: CancelledError is raised where it waits.
     """
 
     __slots__ = ()

@@ -76,8 +76,8 @@ def pattern_name(pattern: str) -> bytes:
     name = _bytes_of_name(pattern)
     if not is_name(name) and not is_pattern(name):
         raise InvalidArgument(
-            "this is not a name or pattern: 1 to 255 bytes of A-Z a-z 0-9 _ - in segments joined by dots, or that and .* "
-            "at its end, or * alone",
+            "this is not a name or pattern: 1 to 255 bytes of A-Z a-z 0-9 _ - in segments joined by dots, or that and "
+            ".* at its end, or * alone",
             function=pattern,
         )
     return name
@@ -242,8 +242,8 @@ class OutgoingCall(OutgoingRequest):
         id = self._connection.next_request_id()
         link.write(
             encode(
-                _CALL, id, flags=self._flags, encoding=self._encoding, timeout=timeout, aux=self._window, name=self._name,
-                metadata=self._metadata, payload=self._payload,
+                _CALL, id, flags=self._flags, encoding=self._encoding, timeout=timeout, aux=self._window,
+                name=self._name, metadata=self._metadata, payload=self._payload,
             )
         )
         self._payload = b""

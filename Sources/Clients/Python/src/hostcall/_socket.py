@@ -34,6 +34,6 @@ def socket_location(
     if user_id == 0:
         return os.path.join("/run/hostcall", _FILE_NAME)
     raise CannotConnect(
-        "cannot tell where the socket of hostcalld is: neither HOSTCALL_SOCKET, RUNTIME_DIRECTORY nor XDG_RUNTIME_DIR is "
-        "set (set HOSTCALL_SOCKET to its path)"
+        "cannot tell where the socket of hostcalld is: neither HOSTCALL_SOCKET, RUNTIME_DIRECTORY nor XDG_RUNTIME_DIR "
+        "is set (set HOSTCALL_SOCKET to its path)"
     )

@@ -3,22 +3,22 @@
 import asyncio
 from typing import Any, AsyncIterable, Iterable, Optional, Union
 
-from ._errors import HostcallError, InvalidArgument, status_error
+from ._errors import HostcallError, status_error
 from ._payload import Item, Payload, Reply, wire_payload
 from ._requests import OutgoingCall
 from ._wire import Status
 
 Arguments = Union[AsyncIterable[Payload], Iterable[Payload]]
-"""The argument items of a call: anything that `async for` or `for` takes. A plain iterable is stepped through on the loop,
-so it must not block."""
+"""The argument items of a call: anything that `async for` or `for` takes. A plain iterable is stepped through on the
+loop, so it must not block."""
 
 
 class Stream:
     """A call whose result items are taken as they come: `async for item in client.stream("numbers", b"10"): …`.
 
     The call begins at once. The worker sends only as many items ahead as the stream's window has room for, so a slow
-    reader slows the worker, and nobody else. The loop ends when the call has succeeded, and raises HostcallError when it
-    has not; items that came before are handed out first. Leaving the loop early, leaving an `async with`, cancelling
+    reader slows the worker, and nobody else. The loop ends when the call has succeeded, and raises HostcallError when
+    it has not; items that came before are handed out first. Leaving the loop early, leaving an `async with`, cancelling
     the task that waits, or letting go of the stream cancels the call, also in the worker. Used on the loop of its
     client.
     """

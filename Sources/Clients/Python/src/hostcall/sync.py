@@ -203,8 +203,8 @@ class Client:
 class Stream(Iterator[Item]):
     """The result items of a call as they come: `for item in client.stream("numbers", "10"): …`.
 
-    Leaving the loop early and letting go of it, leaving `with`, or `close` cancels the call, also in the worker. For one
-    thread at a time.
+    Leaving the loop early and letting go of it, leaving `with`, or `close` cancels the call, also in the worker. For
+    one thread at a time.
     """
 
     def __init__(self, client: Client, stream: AsyncStream) -> None:

@@ -1,4 +1,4 @@
-"""The wire protocol of Hostcall as values and bytes: no input or output, no asyncio, nothing of the rest of the package.
+"""The wire protocol of Hostcall as values and bytes: no input or output, and nothing of the rest of the package.
 
 Encoding, the same for both directions::
 
@@ -12,8 +12,8 @@ sends, as a daemon reads it, `Direction.TO_PEER` for what the daemon sends, as a
         for frame in decoder.frames(data):      # or decoder.feed(data) and decoder.next_frame() until that is None
             print(Kind(frame.kind).name, frame.id, frame.name, frame.metadata, frame.payload)
 
-Frames come out checked by section 3 of the protocol; what breaks it raises `ProtocolViolation`, whose text is the reason
-for GOAWAY. Rules that need the history of a connection (a second HELLO, a CALL before it, credit, request ids that are
+Frames come out checked by section 3 of the protocol; what breaks it raises `ProtocolViolation`, whose text is the
+reason for GOAWAY. Rules that need the history of a connection (a second HELLO, a CALL before it, credit, request ids that are
 outstanding) are for whoever keeps that history.
 
 The package imports nothing outside of itself and the standard library, so it can also be used alone: with this folder's
@@ -29,8 +29,8 @@ from .status import ASSIGNED_STATUSES, COMPLETION_STATUSES, ENCODINGS, STATUSES,
 from .violation import ProtocolViolation, printable
 
 __all__ = [
-    "ASSIGNED_STATUSES", "COMPLETION_STATUSES", "ENCODINGS", "HEADER_BYTES", "HELLO_ID", "LARGEST_METADATA_BYTES", "LONGEST_NAME_BYTES",
-    "LONGEST_PING_BYTES", "NO_METADATA", "PROTOCOL_VERSION", "REQUEST_MARK", "RESERVED_KEY_PREFIX",
+    "ASSIGNED_STATUSES", "COMPLETION_STATUSES", "ENCODINGS", "HEADER_BYTES", "HELLO_ID", "LARGEST_METADATA_BYTES",
+    "LONGEST_NAME_BYTES", "LONGEST_PING_BYTES", "NO_METADATA", "PROTOCOL_VERSION", "REQUEST_MARK", "RESERVED_KEY_PREFIX",
     "RESERVED_NAME_PREFIX", "STATUSES", "Decoder", "Direction", "Encoding", "Flags", "Frame", "Kind",
     "ProtocolViolation", "Status", "decode_metadata", "encode", "encode_frame", "encode_metadata", "is_name",
     "is_pattern", "printable",

@@ -54,7 +54,7 @@ class Decoder:
         self._data += data
 
     def frames(self, data: bytes) -> Iterator[Frame]:
-        """Feeds the bytes and gives out the frames that are whole then; raises ProtocolViolation after those before it."""
+        """Feeds bytes and gives out the frames that are whole then; raises ProtocolViolation after those before it."""
         self.feed(data)
         while True:
             frame = self.next_frame()

@@ -52,7 +52,8 @@ def check_header(
 
 def _check_call(kind: str, payload: int, status: int, id: int, function: int, name_bytes: int, aux: int) -> None:
     if (function == 0) == (name_bytes == 0):
-        raise ProtocolViolation(f"CALL has {'neither name nor handle' if function == 0 else 'both a name and a handle'}")
+        has = "neither name nor handle" if function == 0 else "both a name and a handle"
+        raise ProtocolViolation(f"CALL has {has}")
 
 
 def _check_hello(kind: str, payload: int, status: int, id: int, function: int, name_bytes: int, aux: int) -> None:
