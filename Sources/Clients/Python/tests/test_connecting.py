@@ -312,6 +312,33 @@ class LeavingTests(FakeDaemonTestCase):
         await soon(leaving)
         await peer.ended()
 
+    async def test_shutdown_waits_until_the_last_result_has_left(self) -> None:
+        for is_cut_short in (False, True):
+            client, peer = await self.connected()
+            gate = asyncio.Event()
+
+            async def answer(request: hostcall.Request, gate: asyncio.Event = gate) -> bytes:
+                await gate.wait()
+                return bytes(900_000)
+
+            registering = self.begin(client.register("f", answer))
+            await peer.register()
+            await soon(registering)
+            peer.send(Kind.INVOKE, 7, function=1, timeout=10_000)
+            leaving = self.begin(client.shutdown())
+            await peer.next(Kind.GOAWAY)
+            peer.send(Kind.PONG, (await peer.next(Kind.PING)).id)
+            peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+            gate.set()
+            await until(lambda: client.is_closed)
+            self.assertFalse(leaving.done())
+            if is_cut_short:
+                await soon(client.close())
+            else:
+                peer.writer.transport.resume_reading()  # type: ignore[attr-defined]
+                self.assertEqual(len((await peer.next(Kind.COMPLETE)).payload), 900_000)
+            await soon(leaving)
+
     async def test_goaway_of_the_daemon_lets_calls_end_and_takes_none(self) -> None:
         client, peer = await self.connected()
         calling = self.begin(client.call("f"))

@@ -60,6 +60,8 @@ class Connection:
         self.serving = Serving(self)
         self.subscriptions = Subscriptions(self)
         self._liveness = Liveness(self)
+        self._draining: Optional[Link] = None
+        """After a shutdown, the connection whose last bytes are still to leave."""
         self._waiting: List[OutgoingRequest] = []
         self._has_connected = False
         self._last_request_id = 0
@@ -372,12 +374,16 @@ class Connection:
         """Closes a client that is shutting down when the last outcome has left."""
         link = self.link
         if self.phase is Phase.SHUTTING_DOWN and link is not None:
-            # Otherwise the flush that has sent the rest comes back here.
-            if link.goaway_was_seen and link.is_idle and link.queued_bytes == 0:
+            if link.goaway_was_seen and link.is_idle:
+                # The last outcomes may still have to leave.
+                self._draining = link
+                link.drain()
                 self._finish_closing(None)
 
     def close(self) -> None:
         """Closes at once."""
+        if self._draining is not None:
+            self._draining.abort()
         self._finish_closing(None)
 
     def _finish_closing(self, reason: Optional[HostcallError]) -> None:
@@ -424,4 +430,4 @@ class Connection:
 def _program_name() -> str:
     """Who this is, for `hostcall peers` and the daemon's log."""
     name = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] not in ("", "-c", "-m") else ""
-    return name.replace("\0", "") or "python"
+    return name.encode(errors="replace").decode() or "python"

@@ -146,7 +146,6 @@ class Link(asyncio.Protocol):
             self._transport.write(b"".join(output))
         else:
             self._write_large(output)
-        self._connection.finish_shutdown_if_done()
 
     def _write_large(self, output: List[bytes]) -> None:
         assert self._transport is not None
@@ -174,6 +173,18 @@ class Link(asyncio.Protocol):
             self._transport.abort()
         else:
             self._transport.close()
+
+    def drain(self) -> None:
+        """Closes the socket once it has taken all that was written, however long that takes."""
+        self.is_closed = True
+        self.flush()
+        if self._transport is not None:
+            self._transport.close()
+
+    def abort(self) -> None:
+        """Closes the socket at once, with what it has not taken."""
+        if self.is_open and self._transport is not None:
+            self._transport.abort()
 
     # What asyncio tells
 
@@ -217,7 +228,6 @@ class Link(asyncio.Protocol):
         self.held_senders = {}
         for sender in senders:
             sender.release()
-        self._connection.finish_shutdown_if_done()
 
     def data_received(self, data: bytes) -> None:
         if self.is_closed:
