@@ -125,6 +125,7 @@ class Agent:
     def __init__(self, socket_path: str) -> None:
         self._socket_path = socket_path
         self._client: Optional[hostcall.Client] = None
+        self._has_tried = asyncio.Event()
         self._calls: Dict[str, OwnCall] = {}
         self._registrations: Dict[str, hostcall.Registration] = {}
         self._invocations: Dict[str, Invocation] = {}
@@ -163,13 +164,15 @@ class Agent:
             fields["raise"] = fields.get("message", "")
         work = commands[what](tag, fields)
         if work is not None:
-            task: "asyncio.Task[Any]" = asyncio.ensure_future(self._reporting(tag, work))
+            task: "asyncio.Task[Any]" = asyncio.ensure_future(self._reporting(tag, work, is_first=what == "connect"))
             self._tasks.append(task)
             if what == "call":
                 self._calls[tag].task = task
 
-    async def _reporting(self, tag: str, work: Awaitable[None]) -> None:
+    async def _reporting(self, tag: str, work: Awaitable[None], is_first: bool) -> None:
         try:
+            if not is_first:
+                await self._has_tried.wait()
             await work
         except (hostcall.HostcallError, asyncio.CancelledError) as error:
             report_error(tag, error)
@@ -180,7 +183,10 @@ class Agent:
     # Connecting
 
     async def connect(self, tag: str, fields: Fields) -> None:
-        self._client = await hostcall.connect(self._socket_path)
+        try:
+            self._client = await hostcall.connect(self._socket_path)
+        finally:
+            self._has_tried.set()
         report(tag, "done")
 
     async def ping(self, tag: str, fields: Fields) -> None:
