@@ -12,7 +12,7 @@ from expectation import Deadline, Failure, expect_equal
 
 OUTCOMES = ("result", "error", "done")
 """What ends a call; `done` is that of one without reply."""
-DECODED_KEYS = ("payload", "encoding", "metadata", "correlation", "message")
+DECODED_KEYS = ("payload", "encoding", "metadata", "correlation", "dropped", "message")
 STDERR_CHARACTERS = 600
 SHOWN_CHARACTERS = 80
 LEAVE_SECONDS = 5.0
@@ -55,6 +55,10 @@ class Report:
     @property
     def correlation(self) -> int:
         return self.number("correlation")
+
+    @property
+    def dropped(self) -> int:
+        return self.number("dropped")
 
     @property
     def message(self) -> str:
@@ -186,6 +190,12 @@ class Agent:
         with self._changed:
             return list(self._reports[tag])
 
+    def peak_memory_bytes(self) -> int:
+        """The most memory that the process has had so far."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        (line,) = (line for line in status.splitlines() if line.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+
     # Ending
 
     def kill(self) -> None:
@@ -206,7 +216,9 @@ class Agent:
         try:
             status = self._process.wait(LEAVE_SECONDS)
         except subprocess.TimeoutExpired:
-            raise Failure(f"expected the agent to leave at the end of its input, it goes on after {LEAVE_SECONDS:g} s") from None
+            raise Failure(
+                f"expected the agent to leave at the end of its input, and it goes on after {LEAVE_SECONDS:g} s"
+            ) from None
         self._reader.join()
         if status:
             raise Failure(f"the agent ended with status {status}{self._last_words()}")

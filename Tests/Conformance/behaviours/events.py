@@ -28,7 +28,7 @@ def whole(scene: Scene) -> None:
     report = agent.expect(
         subscription, "event", name="door.opened", payload=b"\0front\xff", encoding=2, metadata={"by": "alice"}
     )
-    expect_equal("the number of dropped events", report.number("dropped"), 0)
+    expect_equal("the number of dropped events", report.dropped, 0)
     expect_equal("whether there was a gap", report.text("gap"), None)
 
 
@@ -51,7 +51,7 @@ def order(scene: Scene) -> None:
     for place in range(EVENTS):
         publisher.publish("count", str(place).encode())
     for place in range(EVENTS):
-        agent.expect(subscription, "event", payload=str(place).encode(), dropped="0")
+        agent.expect(subscription, "event", payload=str(place).encode(), dropped=0)
 
 
 @behaviour("several subscribers of a client, with the same pattern and with others: each event once each")
@@ -129,15 +129,15 @@ def dropped(scene: Scene) -> None:
     next_place = lost = taken = 0
     while next_place < FLOOD:
         report = agent.expect(held, "event", name="flood")
-        lost += report.number("dropped")
+        lost += report.dropped
         place = int.from_bytes(report.payload[:4], "little")
-        if place != next_place + report.number("dropped"):
+        if place != next_place + report.dropped:
             raise Failure(f"event {place} says that {report.number('dropped')} were dropped after {next_place - 1}")
         next_place, taken = place + 1, taken + 1
     expect_equal("events that were taken or told as dropped", taken + lost, FLOOD)
     expect(lost > 0, f"expected that a consumer which holds {FLOOD} events of 4 KiB loses some, it has kept all")
     publisher.publish("flood", (FLOOD).to_bytes(4, "little"))
-    agent.expect(held, "event", payload=FLOOD.to_bytes(4, "little"), dropped="0")
+    agent.expect(held, "event", payload=FLOOD.to_bytes(4, "little"), dropped=0)
 
 
 @behaviour("a held consumer holds up neither others nor calls")

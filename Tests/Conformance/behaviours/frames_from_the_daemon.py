@@ -81,7 +81,7 @@ def event(scene: Scene, send: Send) -> None:
     agent.expect(subscription, "done")
     frame = vector("EVENT, two dropped before it").frame
     send(link, encode_frame(frame._replace(id=3)))
-    agent.expect(subscription, "event", name="door.opened", payload=b"front", encoding=0, metadata={}, dropped="2")
+    agent.expect(subscription, "event", name="door.opened", payload=b"front", encoding=0, metadata={}, dropped=2)
 
 
 @behaviour("WELCOME: connects, also to a daemon without features")
