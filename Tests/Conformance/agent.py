@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import select
 import subprocess
 import threading
 from collections import defaultdict, deque
@@ -29,7 +31,7 @@ class Report:
         self.values = dict(value.split("=", 1) for value in values)
 
     def __str__(self) -> str:
-        values = " ".join(f"{key}={shown_value(value)}" for key, value in self.values.items())
+        values = " ".join(f"{key}={shown_value(value)}" for key, value in self.values.items() if key != "message")
         text = f" ({self.message})" if "message" in self.values else ""
         return f"{self.tag} {self.word} {values}".rstrip() + text
 
@@ -90,6 +92,9 @@ class Agent:
             self._process = subprocess.Popen(
                 [*command, path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr
             )
+        assert self._process.stdin is not None and self._process.stdout is not None
+        self._input, self._output = self._process.stdin, self._process.stdout
+        os.set_blocking(self._input.fileno(), False)
         self._commands = 0
         self._calls: List[str] = []
         self._outcomes: Dict[str, int] = defaultdict(int)
@@ -104,8 +109,7 @@ class Agent:
         self._reader.start()
 
     def _read(self) -> None:
-        assert self._process.stdout is not None
-        for line in self._process.stdout:
+        for line in self._output:
             try:
                 report = Report(line.rstrip(b"\n"))
             except ValueError:
@@ -139,13 +143,19 @@ class Agent:
             for key, value in values.items()
             if value is not None and value is not False and value != b"" and value != {}
         ]
-        assert self._process.stdin is not None
         try:
-            self._process.stdin.write((" ".join(words) + "\n").encode("ascii"))
-            self._process.stdin.flush()
+            self._write((" ".join(words) + "\n").encode("ascii"))
         except OSError:
             raise self._death("it was told to " + word) from None
         return tag
+
+    def _write(self, data: bytes) -> None:
+        rest = memoryview(data)
+        while rest:
+            _, writable, _ = select.select([], [self._input], [], self._deadline.left())
+            if not writable:
+                raise Failure(f"the agent does not read its input: {len(rest)} bytes could not be written")
+            rest = rest[os.write(self._input.fileno(), rest):]
 
     def do(self, word: str, tag: Optional[str] = None, /, **values: object) -> Report:
         """Gives a command and waits until it is done."""
@@ -208,11 +218,7 @@ class Agent:
         """Ends the agent's input: it has to leave in good order, and no call may have ended twice."""
         if self._was_killed:
             return
-        assert self._process.stdin is not None
-        try:
-            self._process.stdin.close()
-        except OSError:
-            pass
+        self._input.close()
         try:
             status = self._process.wait(LEAVE_SECONDS)
         except subprocess.TimeoutExpired:
@@ -233,15 +239,14 @@ class Agent:
         if self._process.poll() is None:
             self.kill()
         self._reader.join()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                try:
-                    pipe.close()
-                except OSError:
-                    pass
+        self._input.close()
+        self._output.close()
 
     def _death(self, what: str) -> Failure:
-        status = self._process.wait()
+        try:
+            status = self._process.wait(LEAVE_SECONDS)
+        except subprocess.TimeoutExpired:
+            return Failure(f"{what}, and the agent reads or writes no more{self._last_words()}")
         return Failure(f"{what}, and the agent has ended with status {status}{self._last_words()}")
 
     def _last_words(self) -> str:

@@ -19,7 +19,8 @@ def reason_against(behaviour: Behaviour, language: Language, hostcalld: str) -> 
             behaviour.prove(scene)
     except Failure as failure:
         return str(failure)
-    except (OSError, ValueError, UnicodeError) as error:
+    except Exception as error:
+        # What an agent reports may be anything, and must not end the run.
         return f"{type(error).__name__}: {error}"
     return None
 
