@@ -146,6 +146,7 @@ func (c *call) takeItems(count int) {
 		} else if c.stream.Next() {
 			reportItem(c.tag, c.stream.Item())
 		} else {
+			c.reportOutcomeIfNext()
 			return
 		}
 	}
@@ -186,7 +187,10 @@ func (a *agent) send(c command) {
 	case call != nil:
 		call.sends.add(func() {
 			<-call.streamIsThere
-			c.reportSent(call.stream.SendItem(context.Background(), item))
+			// Why it could not be sent is in the call's outcome.
+			if call.stream.SendItem(context.Background(), item) == nil {
+				c.report("sent")
+			}
 		})
 	case invocation != nil:
 		invocation.sends.add(func() { c.reportSent(invocation.request.SendItem(context.Background(), item)) })

@@ -204,6 +204,9 @@ class Agent:
     async def leave(self) -> None:
         if self._client is not None:
             await self._client.close()
+        # Functions that nobody will tell to end any more.
+        for invocation in self._invocations.values():
+            invocation.is_told.set()
 
     # Calling
 
