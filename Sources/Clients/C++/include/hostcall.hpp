@@ -12,6 +12,7 @@
 //           of them at a time, and may block. They may throw: each says below what becomes of that.
 // Polled.   A context that was made polled() has no such threads. Its callbacks run inside poll(), and inside every member
 //           that waits but for those of std::future, which knows nothing of it: use PendingCall, or poll until it is ready.
+//           They are nested then: what waits inside of a callback does not see what the code around that would do next.
 // Bytes.    A payload is a std::string or std::string_view of any bytes; see bytes().
 // Ends.     The destructor of a Context waits for its callbacks. Other objects of it may outlive it: they find it closed.
 //
