@@ -1,46 +1,6 @@
 // No memory, and callables whose copies throw: what was asked for fails, and nothing else does.
+#include "no_memory.hpp"
 #include "support.hpp"
-
-#include <cstdlib>
-#include <new>
-
-namespace {
-
-/// Allocations of so many bytes fail while a test says so; what is that large here is a payload.
-constexpr std::size_t large_bytes = 6 * 1'024 * 1'024;
-std::atomic<bool> large_ones_fail{false};
-
-void* allocate(std::size_t size) {
-  if (size >= large_bytes && large_ones_fail) return nullptr;
-  return std::malloc(size == 0 ? 1 : size);
-}
-
-/// While it is there, there is no memory for payloads.
-class NoMemory {
- public:
-  NoMemory() { large_ones_fail = true; }
-  NoMemory(const NoMemory&) = delete;
-  NoMemory& operator=(const NoMemory&) = delete;
-  ~NoMemory() { large_ones_fail = false; }
-};
-
-/// A callable that may be moved but not copied without an exception.
-struct ThrowsWhenCopied {
-  ThrowsWhenCopied() = default;
-  ThrowsWhenCopied(const ThrowsWhenCopied&) { throw std::runtime_error("it cannot be copied"); }
-
-  template <class... Arguments>
-  void operator()(Arguments&&...) const {}
-};
-
-}  // namespace
-
-void* operator new(std::size_t size) {
-  if (void* memory = allocate(size)) return memory;
-  throw std::bad_alloc();
-}
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
 
 using namespace tests;
 using hostcall::Context;
@@ -53,10 +13,17 @@ using hostcall::Status;
 
 namespace {
 
-const std::string& large() {
-  static const std::string payload(large_bytes, 'x');
-  return payload;
-}
+/// A callable that may be moved but not copied without an exception.
+struct ThrowsWhenCopied {
+  ThrowsWhenCopied() = default;
+  ThrowsWhenCopied(const ThrowsWhenCopied&) { throw std::runtime_error("it cannot be copied"); }
+
+  template <class... Arguments>
+  void operator()(Arguments&&...) const {}
+};
+
+/// Made before there is no memory.
+const std::string large(large_bytes, 'x');
 
 /// A bridge that tells of exceptions that nobody can catch.
 Context open_telling(Channel<std::string>& told) {
@@ -75,7 +42,7 @@ Context open_telling(Channel<std::string>& told) {
 
 TEST_CASE("no memory for a reply: whoever waits for it is told") {
   Channel<std::string> told;
-  const Reply kept(large());
+  const Reply kept(large);
   Context context = open_telling(told);
   // Completers lend what they send, so nothing is copied on this side.
   context.handle("large", [&](Request&, hostcall::Completer completer) { completer.complete(kept); });
@@ -96,20 +63,20 @@ TEST_CASE("no memory in a host function: the call ends with PANIC") {
   context.handle("copy", [](Request& request) { return std::string(request.data()); });
   {
     const NoMemory none;
-    CHECK(error_of([&] { context.call_wait("copy", large()); }).status() == Status::panic);
+    CHECK(error_of([&] { context.call_wait("copy", large); }).status() == Status::panic);
   }
-  CHECK(context.call_wait("copy", large()).data().size() == large_bytes);
+  CHECK(context.call_wait("copy", large).data().size() == large_bytes);
 }
 
 TEST_CASE("no memory for an item: whoever takes it is told") {
   Context context = Context::open();
-  context.handle("item", [](Request& request) { request.send(large()); });
+  context.handle("item", [](Request& request) { request.send(large); });
   context.handle("take", [](Request& request) { request.next_argument(); });
   const NoMemory none;
   hostcall::Stream results = context.stream("item");
   CHECK_THROWS_AS(results.next(), std::bad_alloc);
   hostcall::Stream arguments = context.stream("take", "", hostcall::StreamOptions().arguments());
-  CHECK(arguments.send(large()));
+  CHECK(arguments.send(large));
   CHECK(error_of([&] { arguments.result(); }).status() == Status::panic);
 }
 
@@ -118,7 +85,7 @@ TEST_CASE("no memory for an event: it is told, and the next one comes") {
   Context context = open_telling(told);
   const auto subscription = context.subscribe("tick", [&](const Event& event) { came.put(event.data); });
   const NoMemory none;
-  context.publish("tick", large());
+  context.publish("tick", large);
   context.publish("tick", "small");
   CHECK(told.take() == "no memory");
   CHECK(came.take() == "small");
