@@ -11,7 +11,8 @@ struct DemoClient {
         .init(socketPath: arguments.socketPath, clientName: "hostcall-demo-client"))
       let worker = try await client.call("ready", timeout: .seconds(10), options: .wait)
       Report.line("connected to \(client.socketPath), worker \(worker.text)")
-      let stage = Stage(client: client, workerProgram: arguments.workerProgram, folder: arguments.folder,
+      let stage = Stage(
+        client: client, workerProgram: arguments.workerProgram, folder: arguments.folder,
         languages: arguments.languages)
       let failed = await run(arguments.scenarios, on: stage)
       await client.close()
