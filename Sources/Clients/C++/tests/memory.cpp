@@ -88,7 +88,9 @@ TEST_CASE("no memory for an event: it is told, and the next one comes") {
   context.publish("tick", large);
   context.publish("tick", "small");
   CHECK(told.take() == "no memory");
-  CHECK(came.take() == "small");
+  // Not as the value of a check, which would be printed.
+  const bool is_small = came.take() == "small";
+  CHECK(is_small);
 }
 
 TEST_CASE("a callable whose copy throws: nothing is begun, and nothing leaks") {

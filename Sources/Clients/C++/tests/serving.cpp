@@ -74,7 +74,7 @@ TEST_CASE("a result or failure that cannot be sent ends the call with PANIC, whi
     CHECK(error.status() == Status::panic);
     CHECK_FALSE(error.payload().empty());
   }
-  CHECK_THROWS_AS(Failure(Status::ok), std::invalid_argument);
+  CHECK_THROWS_AS(Failure{Status::ok}, std::invalid_argument);
 }
 
 TEST_CASE("an error of a call inside ends the outer one with its text") {
