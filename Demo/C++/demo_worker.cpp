@@ -13,8 +13,8 @@ namespace {
 /// How long calls that run may take when the worker is told to leave.
 constexpr auto leaving_grace = std::chrono::seconds(10);
 
-/// The payload is words. `end` is answered by this worker's own line; `hold` waits until the call is cancelled; any other
-/// word is the language that the rest of the words is handed to, whose answer comes after the own line.
+/// The payload is words. `end` is answered by this worker's own line; `hold` waits until the call is cancelled; any
+/// other word is the language that the rest of the words is handed to, whose answer comes after the own line.
 std::string hop(const hostcall::Context& context, hostcall::Request& request) {
   const std::string own_line = "cpp call=" + std::to_string(request.correlation_id()) +
                                " left=" + std::to_string(request.time_left().count()) + "\n";

@@ -3,7 +3,6 @@
 
 #include "ongoing.hpp"
 
-#include <cmath>
 #include <cstdio>
 #include <iostream>
 
@@ -110,17 +109,18 @@ class Agent {
   }
 
   void leave(const Command& command) {
-    tasks_.run(command.tag(), [this, context = context(), tag = command.tag(), shuts_down = command.word() == "shutdown"] {
-      if (shuts_down) {
+    tasks_.run(command.tag(), [this, context = context(), command] {
+      if (command.word() == "shutdown") {
         context->shutdown(std::chrono::hours(1));
       } else {
         close(*context);
       }
-      return Report::done(tag);
+      return Report::done(command.tag());
     });
   }
 
-  /// Closing waits for callbacks, and these wait for the driver: handlers are let go of once nobody hears what they say.
+  /// Closing waits for callbacks, and these wait for the driver: handlers are let go of once nobody hears what they
+  /// say.
   void close(Context& context) {
     std::vector<std::shared_ptr<Invocation>> over;
     std::map<std::string, std::shared_ptr<Consumer>> consumers;
@@ -314,7 +314,8 @@ class Agent {
     const std::uint32_t calls = command.needed_number("calls");
     const std::uint32_t depth = command.needed_number("depth");
     if (calls == 0 || depth == 0) throw Misunderstanding("calls= and depth= are more than nothing");
-    tasks_.run(command.tag(), [context = context(), tag = command.tag(), name = command.needed("name"), payload, calls, depth] {
+    const std::string name = command.needed("name");
+    tasks_.run(command.tag(), [context = context(), tag = command.tag(), name, payload, calls, depth] {
       using Clock = std::chrono::steady_clock;
       const auto start = Clock::now();
       std::vector<std::future<std::vector<double>>> callers;

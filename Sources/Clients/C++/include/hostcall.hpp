@@ -6,18 +6,21 @@
 //
 // Rules that hold everywhere
 //
-// Errors.   What fails throws hostcall::Error, whose what() is for people: what was attempted, what happened, what to do.
-// Threads.  Every member may be called from any thread, any number at a time, also from inside a callback; but moving and
-//           destroying an object is for one thread alone, as ever in C++. Callbacks run on threads of the library's, several
-//           of them at a time, and may block. They may throw: each says below what becomes of that.
-// Polled.   A context that was made polled() has no such threads. Its callbacks run inside poll(), and inside every member
-//           that waits but for those of std::future, which knows nothing of it: use PendingCall, or poll until it is ready.
-//           They are nested then: what waits inside of a callback does not see what the code around that would do next.
+// Errors.   What fails throws hostcall::Error, whose what() is for people: what was attempted, what happened, what to
+//           do.
+// Threads.  Every member may be called from any thread, any number at a time, also from inside a callback; but moving
+//           and destroying an object is for one thread alone, as ever in C++. Callbacks run on threads of the
+//           library's, several of them at a time, and may block. They may throw: each says below what becomes of that.
+// Polled.   A context that was made polled() has no such threads. Its callbacks run inside poll(), and inside every
+//           member that waits but for those of std::future, which knows nothing of it: use PendingCall, or poll until
+//           it is ready. They are nested then: what waits inside of a callback does not see what the code around that
+//           would do next.
 // Bytes.    A payload is a std::string or std::string_view of any bytes; see bytes().
-// Ends.     The destructor of a Context waits for its callbacks. Other objects of it may outlive it: they find it closed.
+// Ends.     The destructor of a Context waits for its callbacks, so what they refer to has to be there until then:
+//           declare it before the context. Other objects of a context may outlive it: they find it closed.
 //
-// hostcall.h, which this wraps, says more about what each thing does; what calls, deadlines, streams and events are is in
-// the protocol's description.
+// hostcall.h, which this wraps, says more about what each thing does; what calls, deadlines, streams and events are is
+// in the protocol's description.
 #ifndef HOSTCALL_HPP
 #define HOSTCALL_HPP
 
@@ -89,7 +92,9 @@ enum class Status : std::int32_t {
 };
 
 /// A status in words, such as "NOT_FOUND"; "APPLICATION" from 128 to 255. Good for ever.
-inline const char* to_string(Status status) noexcept { return hostcall_status_name(static_cast<hostcall_status>(status)); }
+inline const char* to_string(Status status) noexcept {
+  return hostcall_status_name(static_cast<hostcall_status>(status));
+}
 
 /// What a payload's bytes are. 128 to 255 are the application's own: `Encoding{128}`.
 enum class Encoding : std::uint32_t { raw = HOSTCALL_RAW, json = HOSTCALL_JSON, cbor = HOSTCALL_CBOR };
@@ -101,8 +106,8 @@ enum class Origin : std::int32_t {
   library = HOSTCALL_FROM_LIBRARY
 };
 
-/// Texts that travel beside a payload. A key is 1 to 64 bytes of a-z 0-9 -, a value UTF-8 without NUL; all of them together
-/// have at most 65,535 bytes. Keys that begin with hostcall- are the daemon's.
+/// Texts that travel beside a payload. A key is 1 to 64 bytes of a-z 0-9 -, a value UTF-8 without NUL; all of them
+/// together have at most 65,535 bytes. Keys that begin with hostcall- are the daemon's.
 using Metadata = std::map<std::string, std::string, std::less<>>;
 
 /// Any bytes as a payload. They are not copied.
@@ -283,8 +288,8 @@ class ContextOptions {
   ContextOptions& polled(bool is_polled = true) { return is_polled_ = is_polled, *this; }
   /// Whether to connect again, and to register and subscribe again, when the connection is lost. It does, without this.
   ContextOptions& reconnects(bool reconnects) { return reconnects_ = reconnects, *this; }
-  /// Is told of exceptions that callbacks of calls, of events and of cancels have thrown, on their threads; what it throws
-  /// itself is lost. Without it there is a line on standard error.
+  /// Is told of exceptions that callbacks of calls, of events and of cancels have thrown, on their threads. Without it,
+  /// and of what it throws itself, there is a line on standard error.
   ContextOptions& on_uncaught(UncaughtHandler handler) { return on_uncaught_ = std::move(handler), *this; }
 
  private:
@@ -415,8 +420,8 @@ class PublishOptions {
 
 namespace detail {
 
-/// How long somebody waits at most before looking whether what is waited for has come to an end unheard: where all threads
-/// are taken, nobody can be told of it.
+/// How long somebody waits at most before looking whether what is waited for has come to an end unheard: where all
+/// threads are taken, nobody can be told of it.
 constexpr std::chrono::milliseconds unheard_end_interval{1'000};
 
 /// How long one turn of polling inside of a wait takes at most: another thread that polls may have run the callback.
@@ -710,8 +715,8 @@ class Stream {
   }
   ~Stream() { abandon(); }
 
-  /// The next result item: waits for it. Nothing once the call has ended well and all were taken; throws Error where it has
-  /// ended otherwise.
+  /// The next result item: waits for it. Nothing once the call has ended well and all were taken; throws Error where it
+  /// has ended otherwise.
   std::optional<Item> next() {
     std::unique_lock<std::mutex> lock(state_->mutex);
     wait(lock, [this] { return state_->failure || !state_->items.empty() || state_->has_ended; });
@@ -739,11 +744,11 @@ class Stream {
     return std::as_const(*state_->outcome).get();
   }
 
-  /// Sends an argument item: waits while the other side has not taken what is on its way. False once the call has ended,
-  /// which result() then tells about. Throws Error with invalid_argument where the call has no arguments.
+  /// Sends an argument item: waits while the other side has not taken what is on its way. False once the call has
+  /// ended, which result() then tells about. Throws Error with invalid_argument where the call has no arguments.
   bool send(std::string_view data, Encoding encoding = Encoding::raw) {
-    return sent(hostcall_send_item_wait(
-        handle_.context_, handle_.request_, data.data(), data.size(), static_cast<std::uint32_t>(encoding), UINT32_MAX));
+    return sent(hostcall_send_item_wait(handle_.context_, handle_.request_, data.data(), data.size(),
+                                        static_cast<std::uint32_t>(encoding), UINT32_MAX));
   }
 
   /// No more arguments follow. False once the call has ended.
@@ -930,8 +935,8 @@ class Invocation {
   std::uint32_t flags() const noexcept { return flags_; }
   std::chrono::steady_clock::time_point deadline() const noexcept { return deadline_; }
 
-  // The host function begins and ends; in between the call stays open though its completer is gone, because what the host
-  // function throws is worth more than that nobody completes it.
+  // The host function begins and ends; in between the call stays open though its completer is gone, because what the
+  // host function throws is worth more than that nobody completes it.
 
   void begin(const hostcall_invocation& invocation) noexcept {
     correlation_id_ = invocation.correlation_id;
@@ -1155,8 +1160,8 @@ inline std::shared_ptr<Invocation> InvocationTable::find_or_make(const std::shar
 
 }  // namespace detail
 
-/// What is to be done when a call is over before it was completed, for as long as this object is there: its destructor takes
-/// it back, and waits for it where it runs on another thread. So it may refer to what lives longer than this.
+/// What is to be done when a call is over before it was completed, for as long as this object is there: its destructor
+/// takes it back, and waits for it where it runs on another thread. So it may refer to what lives longer than this.
 class [[nodiscard]] CancelHook {
  public:
   CancelHook() = default;
@@ -1198,8 +1203,8 @@ class Call {
     return std::max(std::chrono::duration_cast<std::chrono::milliseconds>(left), std::chrono::milliseconds(0));
   }
 
-  /// Whether it is over before it was completed: by deadline, by its caller, or with the connection. Its place is free once
-  /// the host function has ended all the same.
+  /// Whether it is over before it was completed: by deadline, by its caller, or with the connection. Its place is free
+  /// once the host function has ended all the same.
   bool cancelled() const noexcept { return invocation_->ending().has_value(); }
 
   /// Why it is over, if it is: timeout, cancelled, caller_lost, worker_lost or closed.
@@ -1208,8 +1213,8 @@ class Call {
   /// Waits until it is over, and tells why; duplicate where it was completed meanwhile.
   Status wait_until_cancelled() const { return invocation_->wait_for_ending(); }
 
-  /// Runs `callback`, with the Status that says why or with nothing, once the call is over before it was completed: on a
-  /// thread of the library's, or here and now if it is over. What it throws is told to ContextOptions::on_uncaught().
+  /// Runs `callback`, with the Status that says why or with nothing, once the call is over before it was completed: on
+  /// a thread of the library's, or here and now if it is over. What it throws is told to ContextOptions::on_uncaught().
   template <class Callback>
   CancelHook on_cancel(Callback&& callback) const {
     auto hook = std::make_shared<detail::CallbackHook<std::decay_t<Callback>>>(std::forward<Callback>(callback));
@@ -1223,12 +1228,12 @@ class Call {
   /// Whether argument items come.
   bool has_arguments() const noexcept { return (invocation_->flags() & HOSTCALL_ARGUMENTS) != 0; }
 
-  /// Sends a result item: waits while the caller has not taken what is on its way. Throws Error with late where the call is
-  /// over, and with invalid_argument where the caller takes no items. One thread at a time.
+  /// Sends a result item: waits while the caller has not taken what is on its way. Throws Error with late where the
+  /// call is over, and with invalid_argument where the caller takes no items. One thread at a time.
   void send(std::string_view data, Encoding encoding = Encoding::raw) const { invocation_->send(data, encoding); }
 
-  /// The next argument item: waits for it. Nothing after the last one, or where the call has none. Throws Error with late
-  /// where the call has ended before.
+  /// The next argument item: waits for it. Nothing after the last one, or where the call has none. Throws Error with
+  /// late where the call has ended before.
   std::optional<Item> next_argument() const { return invocation_->next_argument(); }
 
  protected:
@@ -1284,8 +1289,8 @@ class Completer : public Call {
   ~Completer() { drop(); }
 
   /// Ends the call with a result: ok; late where it was over before and nobody gets it; duplicate where it had been
-  /// completed; closed where the context is. Throws Error with invalid_argument where the metadata cannot be sent, and the
-  /// call goes on.
+  /// completed; closed where the context is. Throws Error with invalid_argument where the metadata cannot be sent, and
+  /// the call goes on.
   Status complete(const Reply& reply = {}) { return invocation_->complete(Status::ok, reply); }
 
   /// Ends the call with an error; as complete(). invalid_argument also for a status that a worker may not use.
@@ -1490,8 +1495,8 @@ class TypedEventReceiver final : public EventReceiver {
 
 }  // namespace detail
 
-/// A subscription, for as long as this object is there. Its destructor waits for a callback that runs on another thread, and
-/// none runs after it.
+/// A subscription, for as long as this object is there. Its destructor waits for a callback that runs on another
+/// thread, and none runs after it.
 class [[nodiscard]] Subscription {
  public:
   Subscription() = default;
@@ -1528,11 +1533,12 @@ class [[nodiscard]] Subscription {
 /// One connection to a daemon, or one bridge of one's own, with everything that belongs to it.
 class Context {
  public:
-  /// Connects to a daemon and waits for its welcome. Throws Error with cannot_connect, which says which socket was tried.
+  /// Connects to a daemon and waits for its welcome. Throws Error with cannot_connect, which says which socket was
+  /// tried.
   static Context connect(const ContextOptions& options = {}) { return Context(options, hostcall_connect); }
 
-  /// Opens a bridge in this process: what a daemon does, without one. Host functions of this context, and of processes that
-  /// connect to its socket, can be called from here and from there, with the same rules.
+  /// Opens a bridge in this process: what a daemon does, without one. Host functions of this context, and of processes
+  /// that connect to its socket, can be called from here and from there, with the same rules.
   static Context open(const ContextOptions& options = {}) { return Context(options, hostcall_open); }
 
   Context(Context&& other) noexcept = default;
@@ -1545,15 +1551,15 @@ class Context {
   }
   ~Context() { close(); }
 
-  /// Ends it at once: calls under way end with closed, and what host functions answer from now on goes nowhere. When this
-  /// returns, no callback runs or will, and host functions and subscriptions are destroyed; inside of a callback it does not
-  /// wait for that one, whose end is then the end. A second time does nothing.
+  /// Ends it at once: calls under way end with closed, and what host functions answer from now on goes nowhere. When
+  /// this returns, no callback runs or will, and host functions and subscriptions are destroyed; inside of a callback
+  /// it does not wait for that one, whose end is then the end. A second time does nothing.
   void close() noexcept {
     if (connection_) hostcall_close(connection_->handle);
   }
 
-  /// Leaves in good order: takes no new calls, waits until those that run are completed and their results are sent, for at
-  /// most so long, and closes. False where that was cut short; it is closed then, too.
+  /// Leaves in good order: takes no new calls, waits until those that run are completed and their results are sent, for
+  /// at most so long, and closes. False where that was cut short; it is closed then, too.
   bool shutdown(std::chrono::milliseconds grace) {
     const hostcall_status status = hostcall_shutdown(handle(), detail::milliseconds(grace));
     if (status == HOSTCALL_TIMEOUT) return false;
@@ -1564,16 +1570,16 @@ class Context {
   /// Waits until the daemon has answered: it has then seen everything that was sent before.
   void ping() const { detail::check(hostcall_ping(handle())); }
 
-  /// For a polled context: a descriptor that is readable while callbacks wait for poll(). It is the context's; do not read
-  /// or close it.
+  /// For a polled context: a descriptor that is readable while callbacks wait for poll(). It is the context's; do not
+  /// read or close it.
   int poll_fd() const {
     const int descriptor = hostcall_poll_fd(handle());
     if (descriptor < 0) throw Error(Status::invalid_argument, hostcall_last_error());
     return descriptor;
   }
 
-  /// For a polled context: runs the callbacks that wait, on this thread, and gives their number. Where none waits, waits for
-  /// one so long; without end where that is negative.
+  /// For a polled context: runs the callbacks that wait, on this thread, and gives their number. Where none waits,
+  /// waits for one so long; without end where that is negative.
   std::uint32_t poll(std::chrono::milliseconds timeout = std::chrono::milliseconds(0)) const {
     std::uint32_t callbacks = 0;
     const auto milliseconds = std::clamp<std::chrono::milliseconds::rep>(timeout.count(), -1, INT32_MAX);
@@ -1599,7 +1605,8 @@ class Context {
     return pending;
   }
 
-  /// The same with a callback that takes the Outcome, and runs once. What it throws is told to ContextOptions::on_uncaught().
+  /// The same with a callback that takes the Outcome, and runs once. What it throws is told to
+  /// ContextOptions::on_uncaught().
   template <class Callback>
   CallHandle call(std::string_view name, std::string_view payload, const CallOptions& options,
                   Callback&& callback) const {
@@ -1639,11 +1646,12 @@ class Context {
 
   /// Registers a host function under a name or pattern such as "files.*", and waits for the daemon's answer.
   ///
-  /// `handler` takes a Request& and returns the result: a std::string, a Reply, or nothing. It runs on several threads at
-  /// once, up to the concurrency. What it throws ends its call: Failure as it says, anything else with PANIC and what().
+  /// `handler` takes a Request& and returns the result: a std::string, a Reply, or nothing. It runs on several threads
+  /// at once, up to the concurrency. What it throws ends its call: Failure as it says, anything else with PANIC and
+  /// what().
   ///
-  /// Or it takes a Request& and a Completer, by which the call is completed at any time and anywhere; what it returns is
-  /// ignored.
+  /// Or it takes a Request& and a Completer, by which the call is completed at any time and anywhere; what it returns
+  /// is ignored.
   ///
   /// `handler` is destroyed once, after its last call: when it was unregistered or replaced, or the context is closed.
   template <class Handler>
@@ -1654,17 +1662,17 @@ class Context {
     add(name, options, std::move(function));
   }
 
-  /// Ends a registration and does not wait: calls that were on their way still come, and what runs goes on. Throws Error
-  /// with not_found where this context has no such name.
+  /// Ends a registration and does not wait: calls that were on their way still come, and what runs goes on. Throws
+  /// Error with not_found where this context has no such name.
   void unregister(std::string_view name) const {
     detail::check(hostcall_unregister_host_fn(handle(), detail::c_text(name, "the name").c_str()));
   }
 
   // Events.
 
-  /// Subscribes to a name, a pattern such as "door.*", or "*", and waits for the daemon's answer. `callback` takes an Event,
-  /// one after another; what it throws is told to ContextOptions::on_uncaught(). Where it is slower than the events, the
-  /// oldest that wait are dropped: past 1,024, or 8 MiB.
+  /// Subscribes to a name, a pattern such as "door.*", or "*", and waits for the daemon's answer. `callback` takes an
+  /// Event, one after another; what it throws is told to ContextOptions::on_uncaught(). Where it is slower than the
+  /// events, the oldest that wait are dropped: past 1,024, or 8 MiB.
   template <class Callback>
   Subscription subscribe(std::string_view pattern, Callback&& callback) const {
     using Receiver = detail::TypedEventReceiver<std::decay_t<Callback>>;

@@ -123,7 +123,7 @@ TEST_CASE("what a callback throws is told, and harms nothing") {
     } catch (const std::exception& error) {
       told.set(error.what());
     }
-    throw std::runtime_error("of this nobody is told");
+    throw std::runtime_error("this goes to standard error");
   }));
   context.handle("echo", [](Request& request) { return request.data(); });
   context.call("echo", "", {}, [](const Outcome&) { throw std::logic_error("went wrong"); });
