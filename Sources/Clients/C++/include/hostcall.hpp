@@ -964,7 +964,7 @@ class Invocation {
     complete_dropped();
   }
 
-  /// Ends the call; the first one counts. Throws Error with invalid_argument, and the call goes on.
+  /// Ends the call; the first one counts. Throws Error where this cannot be sent, and the call goes on.
   Status complete(Status status, const Reply& reply) {
     const std::vector<hostcall_metadata> metadata = c_metadata(reply.metadata());
     hostcall_completion completion = HOSTCALL_COMPLETION_INIT;
@@ -975,9 +975,17 @@ class Invocation {
     completion.metadata = metadata.data();
     completion.metadata_count = metadata.size();
     const hostcall_status answer = hostcall_host_complete_with(handle(), call_id_, &completion);
-    if (answer == HOSTCALL_INVALID_ARGUMENT) check(answer);
-    forget();
-    return static_cast<Status>(answer);
+    switch (answer) {
+      case HOSTCALL_OK:
+      case HOSTCALL_LATE:
+      case HOSTCALL_DUPLICATE:
+      case HOSTCALL_UNKNOWN_CALL:
+      case HOSTCALL_CLOSED:
+        forget();
+        return static_cast<Status>(answer);
+      default:
+        throw Error(static_cast<Status>(answer), hostcall_last_error());
+    }
   }
 
   /// The same with words for an error, without memory and without exceptions.
@@ -1289,8 +1297,8 @@ class Completer : public Call {
   ~Completer() { drop(); }
 
   /// Ends the call with a result: ok; late where it was over before and nobody gets it; duplicate where it had been
-  /// completed; closed where the context is. Throws Error with invalid_argument where the metadata cannot be sent, and
-  /// the call goes on.
+  /// completed; closed where the context is. Throws Error with invalid_argument or invalid_utf8 where metadata or
+  /// encoding cannot be sent, and the call goes on.
   Status complete(const Reply& reply = {}) { return invocation_->complete(Status::ok, reply); }
 
   /// Ends the call with an error; as complete(). invalid_argument also for a status that a worker may not use.

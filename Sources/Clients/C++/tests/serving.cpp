@@ -67,8 +67,10 @@ TEST_CASE("a result or failure that cannot be sent ends the call with PANIC, whi
   Context context = Context::open();
   context.handle("status", [](Request&) { throw Failure(Status::worker_lost, "x"); });
   context.handle("metadata", [](Request&) { return Reply("x", Encoding::raw, {{"No Key", "x"}}); });
+  context.handle("text", [](Request&) { return Reply("x", Encoding::raw, {{"key", "\xff"}}); });
+  context.handle("zero", [](Request&) { return Reply("x", Encoding::raw, {{"key", std::string(1, '\0')}}); });
   context.handle("encoding", [](Request&) { return Reply("x", Encoding{77}); });
-  for (const char* name : {"status", "metadata", "encoding"}) {
+  for (const char* name : {"status", "metadata", "text", "zero", "encoding"}) {
     CAPTURE(name);
     const auto error = failure_of(context, name);
     CHECK(error.status() == Status::panic);
