@@ -93,12 +93,14 @@ extension Context {
       (receiver, port) = (request.port.streams.results, request.port)
     } else if let invocation = tables.withLock({ $0.invocations.find(id) }) {
       let arguments = invocation.call.request.arguments
-      (receiver, port) = (invocation.function.onItem == nil ? nil : arguments.items, arguments.port)
+      let areTaken = invocation.function.onItem != nil && arguments.areSent
+      (receiver, port) = (areTaken ? arguments.items : nil, arguments.port)
+      if areTaken, invocation.beginTaking() { takeArgument(of: invocation) }
     } else {
       try ended(id)
     }
     guard let receiver, let port else {
-      throw InterfaceError(HOSTCALL_INVALID_ARGUMENT, "nobody takes items of \(id): there is no on_item")
+      throw InterfaceError(HOSTCALL_INVALID_ARGUMENT, "no items of \(id) are taken: there is no on_item, or none follow")
     }
     if receiver.grantByHand(items) { port.grant(items) }
   }

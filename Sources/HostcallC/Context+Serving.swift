@@ -75,13 +75,11 @@ extension Context {
     let number = tables.withLock { $0.nextNumber() }
     let invocation = Invocation(number, call, function, self)
     tables.withLock { $0.invocations.insert(invocation) }
-    let request = call.request
+    if call.request.arguments.areSent { call.request.arguments.items.beginGrantingByHand() }
     dispatcher.run { [self] in
-      HostcallContext.$current.withValue(request.context) { run(invocation) }
+      invocation.strand.begin()
+      HostcallContext.$current.withValue(call.request.context) { run(invocation) }
     }
-    guard function.onItem != nil, request.arguments.areSent else { return }
-    request.arguments.items.beginGrantingByHand()
-    takeArgument(of: invocation)
   }
 
   private func run(_ invocation: Invocation) {
@@ -109,7 +107,8 @@ extension Context {
     free(texts.block)
   }
 
-  private func takeArgument(of invocation: Invocation) {
+  /// Takes argument items as they come, up to their end.
+  func takeArgument(of invocation: Invocation) {
     invocation.call.request.arguments.items.next { [self] next in
       // Where the call ends before its last argument, on_cancel says so.
       guard case .success(let item) = next else { return }

@@ -1,6 +1,7 @@
 import CHostcall
 import HostcallClient
 import HostcallFunctions
+import HostcallLoop
 import HostcallWire
 
 /// A call that a C program answers.
@@ -12,13 +13,15 @@ final class Invocation: @unchecked Sendable {
   let function: HostFunction
   /// Where result items go; nil where none are taken.
   let results: ItemPort?
+  /// What is told about the call; held until its host function has begun.
   let strand: Strand
+  private let hasBegunTaking = HeapLock(false)
 
   init(_ number: UInt64, _ call: HostcallInvocation, _ function: HostFunction, _ context: Context) {
     self.number = number
     self.call = call
     self.function = function
-    let strand = Strand(context.dispatcher)
+    let strand = Strand(context.dispatcher, isHeld: true)
     self.strand = strand
     let port = call.request.results
     let told = RoomCallback(context, id: number, function.onRoom, function.userData.pointer)
@@ -29,6 +32,16 @@ final class Invocation: @unchecked Sendable {
       }
     } else {
       results = nil
+    }
+  }
+}
+
+extension Invocation {
+  /// Whether its arguments are to be taken from now on: true once, at the first credit for them.
+  func beginTaking() -> Bool {
+    hasBegunTaking.withLock { hasBegun in
+      defer { hasBegun = true }
+      return !hasBegun
     }
   }
 }

@@ -43,19 +43,67 @@ final class ItemPort: Sendable {
       throw InterfaceError(
         HOSTCALL_TOO_LARGE, "the item has \(payload.count) bytes, and the daemon takes \(largestItemBytes) at most")
     }
-    ask()
-    if milliseconds > 0 {
-      _ = dispatcher.wait(turns, milliseconds: milliseconds) { $0.kept > 0 || $0.ending != nil }
-    }
-    try takeTurn(waited: milliseconds)
-    let isFirst = try translating { () throws(HostcallError) in try sender.put(payload, encoding: encoding) }
-    if isFirst { port.sendPendingItems() }
+    try takeTurn(milliseconds: milliseconds)
+    try put(payload, encoding, isLast: false)
   }
 
   /// No more follow.
   func end() throws(InterfaceError) {
-    let isFirst = try translating { () throws(HostcallError) in try sender.put([], encoding: .raw, isLast: true) }
+    try put([], .raw, isLast: true)
+  }
+
+  private func put(
+    _ payload: ArraySlice<UInt8>, _ encoding: PayloadEncoding, isLast: Bool
+  ) throws(InterfaceError) {
+    let isFirst: Bool
+    do throws(HostcallError) {
+      isFirst = try sender.put(payload, encoding: encoding, isLast: isLast)
+    } catch {
+      throw Self.late(error)
+    }
     if isFirst { port.sendPendingItems() }
+  }
+
+  /// However the call has ended, for an item it is too late.
+  private static func late(_ error: HostcallError) -> InterfaceError {
+    InterfaceError(HOSTCALL_LATE, error.description)
+  }
+
+  /// Takes a turn, once there is one that nobody else takes.
+  private func takeTurn(milliseconds: Int) throws(InterfaceError) {
+    let end = ContinuousClock.now + .milliseconds(min(milliseconds, Dispatcher.longestWaitMilliseconds))
+    while true {
+      ask()
+      if try takeTurnNow(isToBeTold: milliseconds == 0) { return }
+      let left = Int(TimeoutRules.milliseconds(end - .now))
+      guard milliseconds > 0 else {
+        throw InterfaceError(HOSTCALL_OVERLOADED, "no room for the item now: on_room says when there is")
+      }
+      guard left > 0 else {
+        throw InterfaceError(HOSTCALL_TIMEOUT, "no room for the item within \(milliseconds) ms: nobody takes them")
+      }
+      // Whoever else waits may have taken the turn, and then it is asked for another.
+      _ = dispatcher.wait(turns, milliseconds: left) { $0.kept > 0 || $0.ending != nil || !$0.isAskedFor }
+    }
+  }
+
+  /// - Parameter isToBeTold: whether on_room is to say when there is a turn, where there is none.
+  private func takeTurnNow(isToBeTold: Bool) throws(InterfaceError) -> Bool {
+    var ending: HostcallError?
+    var isTaken = false
+    turns.change { turns in
+      ending = turns.ending
+      if turns.ending == nil, turns.kept > 0 {
+        turns.kept -= 1
+        isTaken = true
+      } else if isToBeTold {
+        turns.isToBeTold = true
+      }
+      // Those who wait for the same turn look again.
+      return isTaken
+    }
+    if let ending { throw Self.late(ending) }
+    return isTaken
   }
 
   /// Asks for a turn, unless there is one or one is on its way.
@@ -84,24 +132,5 @@ final class ItemPort: Sendable {
     }
     dispatcher.wake()
     if tells { onRoom() }
-  }
-
-  private func takeTurn(waited milliseconds: Int) throws(InterfaceError) {
-    var error: InterfaceError?
-    turns.change { turns in
-      if let ending = turns.ending {
-        // However the call has ended, for an item it is too late.
-        error = InterfaceError(HOSTCALL_LATE, ending.description)
-      } else if turns.kept > 0 {
-        turns.kept -= 1
-      } else if milliseconds > 0 {
-        error = InterfaceError(HOSTCALL_TIMEOUT, "no room for the item within \(milliseconds) ms: nobody takes them")
-      } else {
-        turns.isToBeTold = true
-        error = InterfaceError(HOSTCALL_OVERLOADED, "no room for the item now: on_room says when there is")
-      }
-      return false
-    }
-    if let error { throw error }
   }
 }

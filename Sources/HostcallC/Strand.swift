@@ -7,15 +7,22 @@ import HostcallLoop
 final class Strand: Sendable {
   private struct State {
     var jobs = Queue<Dispatcher.Job>()
-    /// Whether one of them runs, or waits to.
-    var isUnderWay = false
+    /// Whether one of them runs, or waits to; also while they are held.
+    var isUnderWay: Bool
   }
 
   private let dispatcher: Dispatcher
-  private let state = HeapLock(State())
+  private let state: HeapLock<State>
 
-  init(_ dispatcher: Dispatcher) {
+  /// - Parameter isHeld: whether none is to run before ``begin()``.
+  init(_ dispatcher: Dispatcher, isHeld: Bool = false) {
     self.dispatcher = dispatcher
+    state = HeapLock(State(isUnderWay: isHeld))
+  }
+
+  /// Runs those that were held, and from now on all.
+  func begin() {
+    continueIfNeeded()
   }
 
   /// Runs a callback once those before it have returned.
@@ -30,6 +37,10 @@ final class Strand: Sendable {
 
   private func step() {
     state.withLock { $0.jobs.popFirst() }?()
+    continueIfNeeded()
+  }
+
+  private func continueIfNeeded() {
     let hasMore = state.withLock { state in
       state.isUnderWay = !state.jobs.isEmpty
       return state.isUnderWay

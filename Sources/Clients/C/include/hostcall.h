@@ -280,7 +280,8 @@ typedef struct hostcall_call_options {
 
 /* Begins a call (section 4, Calling). With HOSTCALL_OK the call is on its way, `on_result` runs once when it has ended, and
  * `request`, which may be null, is its number in this context. With another status nothing was begun.
- * `options` may be null, and so may `on_result` with HOSTCALL_NO_REPLY alone; `data` may be null where `size` is 0. */
+ * `options` may be null; `data` may be null where `size` is 0. With HOSTCALL_NO_REPLY alone `on_result` may be null; where
+ * it is not, it runs once the call is on its way, and tells HOSTCALL_OK. */
 hostcall_status hostcall_call(hostcall_context *context, const char *name, const hostcall_call_options *options,
                               const void *data, size_t size, hostcall_result_function on_result, void *user_data,
                               uint64_t *request);
@@ -356,8 +357,8 @@ typedef struct hostcall_function_options {
   uint32_t mode;
   /* HOSTCALL_IDEMPOTENT: a call may be sent again to another worker if this one is lost. HOSTCALL_CALLER_IDENTITY. */
   uint32_t flags;
-  /* Each may be null. They are given the function's user_data. on_item is called with argument items, of which none come
-   * before hostcall_add_credit() asks for some. */
+  /* Each may be null. They are given the function's user_data, and none is called before the host function is. on_item is
+   * called with argument items, of which none come before hostcall_add_credit() asks for some, nor does their end. */
   hostcall_cancel_function on_cancel;
   hostcall_item_function on_item;
   hostcall_room_function on_room;
