@@ -236,12 +236,135 @@ static void a_sender_that_waits_is_freed_by_the_end_of_its_call(void **state) {
   assert_int_equal(reader.status, HOSTCALL_CLOSED);
 }
 
+/* Two threads that wait to send on one call. */
+typedef struct sending {
+  hostcall_context *context;
+  uint64_t call_id;
+  hostcall_status status;
+} sending;
+
+static void *send_and_wait(void *argument) {
+  sending *sending = argument;
+  sending->status =
+      hostcall_send_item_wait(sending->context, sending->call_id, "x", 1, HOSTCALL_JSON, UINT32_MAX);
+  return NULL;
+}
+
+static void threads_that_wait_to_send_share_what_room_there_is(void **state) {
+  (void)state;
+  hostcall_context *context = open_context(0);
+  pusher pusher = {.came = GATE_INIT, .room = GATE_INIT};
+  expect_ok(hostcall_register_host_fn(context, "push", NULL, keep_call, &pusher, NULL));
+  reader reader = {.items = GATE_INIT, .over = GATE_INIT};
+  hostcall_call_options options = reading(1);
+  uint64_t request = 0;
+  expect_ok(hostcall_call(context, "push", &options, NULL, 0, end_reading, &reader, &request));
+  gate_wait(&pusher.came, 1);
+  expect_ok(hostcall_send_item(context, pusher.call_id, "0", 1, HOSTCALL_JSON));
+  sending sendings[3];
+  pthread_t threads[3];
+  for (int index = 0; index < 3; index++) {
+    sendings[index] = (sending){context, pusher.call_id, -1};
+    assert_int_equal(pthread_create(&threads[index], NULL, send_and_wait, &sendings[index]), 0);
+  }
+  gate_wait(&reader.items, 1);
+  expect_ok(hostcall_add_credit(context, request, 1));
+  gate_wait(&reader.items, 2);
+  expect_ok(hostcall_add_credit(context, request, 1));
+  gate_wait(&reader.items, 3);
+  /* The third is told that it is too late. */
+  expect_ok(hostcall_cancel(context, request));
+  int sent = 0, late = 0;
+  for (int index = 0; index < 3; index++) {
+    pthread_join(threads[index], NULL);
+    sent += sendings[index].status == HOSTCALL_OK;
+    late += sendings[index].status == HOSTCALL_LATE;
+  }
+  assert_int_equal(sent, 2);
+  assert_int_equal(late, 1);
+  expect_ok(hostcall_close(context));
+}
+
+static void an_item_after_the_end_is_late_however_the_call_has_ended(void **state) {
+  (void)state;
+  hostcall_context *context = open_context(0);
+  pusher pusher = {.came = GATE_INIT, .room = GATE_INIT};
+  hostcall_function_options function = HOSTCALL_FUNCTION_OPTIONS_INIT;
+  function.on_item = add_argument;
+  expect_ok(hostcall_register_host_fn(context, "push", &function, keep_call, &pusher, NULL));
+  const hostcall_status ends[] = {HOSTCALL_OK, HOSTCALL_FAILED, HOSTCALL_CANCELLED, 200};
+  for (int number = 0; number < 4; number++) {
+    reader reader = {.items = GATE_INIT, .over = GATE_INIT};
+    hostcall_call_options options = reading(1);
+    options.flags = HOSTCALL_ARGUMENTS;
+    uint64_t request = 0;
+    expect_ok(hostcall_call(context, "push", &options, NULL, 0, end_reading, &reader, &request));
+    gate_wait(&pusher.came, number + 1);
+    /* A turn that was given before the end is none after it. */
+    expect_is(hostcall_send_item(context, request, "1", 1, HOSTCALL_RAW), HOSTCALL_OVERLOADED);
+    expect_ok(hostcall_add_credit(context, pusher.call_id, 1));
+    expect_ok(hostcall_ping(context));
+    expect_ok(hostcall_host_complete(context, pusher.call_id, ends[number], NULL, 0));
+    gate_wait(&reader.over, 1);
+    assert_int_equal(reader.status, ends[number]);
+    expect_is(hostcall_send_item(context, request, "1", 1, HOSTCALL_RAW), HOSTCALL_LATE);
+    expect_is(hostcall_send_item_wait(context, request, "1", 1, HOSTCALL_RAW, UINT32_MAX), HOSTCALL_LATE);
+    expect_is(hostcall_end_items(context, request), HOSTCALL_LATE);
+  }
+  expect_ok(hostcall_close(context));
+}
+
+/* Notes what is told before its host function has begun. */
+typedef struct order {
+  gate begun;
+  gate over;
+  int early;
+} order;
+
+static void begin_in_order(hostcall_context *context, const hostcall_invocation *invocation, void *user_data) {
+  order *order = user_data;
+  gate_raise(&order->begun);
+  hostcall_add_credit(context, invocation->call_id, 1);
+}
+
+static void end_in_order(hostcall_context *context, uint64_t call_id, const hostcall_item *item, void *user_data) {
+  order *order = user_data;
+  if (item != NULL) return;
+  if (gate_count(&order->begun) <= gate_count(&order->over)) order->early++;
+  gate_raise(&order->over);
+  hostcall_host_complete(context, call_id, HOSTCALL_OK, NULL, 0);
+}
+
+static void nothing_is_told_about_a_call_before_its_host_function_begins(void **state) {
+  (void)state;
+  hostcall_context *context = open_context(0);
+  order order = {.begun = GATE_INIT, .over = GATE_INIT};
+  hostcall_function_options function = HOSTCALL_FUNCTION_OPTIONS_INIT;
+  function.on_item = end_in_order;
+  function.concurrency = 1;
+  expect_ok(hostcall_register_host_fn(context, "order", &function, begin_in_order, &order, NULL));
+  hostcall_call_options options = HOSTCALL_CALL_OPTIONS_INIT;
+  options.flags = HOSTCALL_ARGUMENTS;
+  reader reader = {.items = GATE_INIT, .over = GATE_INIT};
+  for (int number = 1; number <= 500; number++) {
+    uint64_t request = 0;
+    expect_ok(hostcall_call(context, "order", &options, NULL, 0, end_reading, &reader, &request));
+    expect_ok(hostcall_end_items(context, request));
+    gate_wait(&reader.over, number);
+  }
+  assert_int_equal(order.early, 0);
+  expect_ok(hostcall_close(context));
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(thousands_of_items_come_in_order_and_then_the_result),
     cmocka_unit_test(no_more_items_come_than_there_is_credit_for),
     cmocka_unit_test(who_does_not_wait_is_told_when_there_is_room),
     cmocka_unit_test(who_takes_no_items_gets_none),
     cmocka_unit_test(arguments_arrive_in_order_and_end),
+    cmocka_unit_test(threads_that_wait_to_send_share_what_room_there_is),
+    cmocka_unit_test(an_item_after_the_end_is_late_however_the_call_has_ended),
+    cmocka_unit_test(nothing_is_told_about_a_call_before_its_host_function_begins),
     cmocka_unit_test(a_sender_that_waits_is_freed_by_the_end_of_its_call),
 };
 const test_group stream_tests = {"streams", tests, sizeof tests / sizeof *tests};
