@@ -54,8 +54,10 @@ extension ClientConnection {
   }
 
   private func wait(_ request: ClientRequest) {
-    if case .call(let call) = request { call.state = .waiting }
     waiting.append(request)
+    guard case .call(let call) = request else { return }
+    call.state = .waiting
+    watchDeadline(of: call)
   }
 
   /// Writes a request's frame.
@@ -97,6 +99,7 @@ extension ClientConnection {
       call.state = .sent(requestID: id)
       call.payload = []
       link.requests[id] = .call(call)
+      watchDeadline(of: call)
       // The end of no arguments may have been known before.
       sendArguments(of: call)
     }
@@ -140,6 +143,8 @@ extension ClientConnection {
   }
 
   private func finish(_ call: OutgoingCall, _ frame: DecodedFrame, _ descriptors: HostcallDescriptors) {
+    // It was overdue, and its caller knows.
+    if case .ended = call.state { return }
     let header = frame.header
     let correlationID = header.call == 0 ? nil : header.call
     if frame.isTooLarge {

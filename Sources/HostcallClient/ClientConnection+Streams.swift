@@ -13,9 +13,12 @@ extension ClientConnection {
       guard case .call(let call)? = link.requests[id], let items = call.streams.results else {
         throw ProtocolViolation("ITEM without credit")
       }
-      if frame.isTooLarge { return cancel(call, because: itemIsTooLarge(frame.header)) }
       // Nobody is left to take them while CANCEL is on its way.
-      if case .cancelling = call.state { return }
+      switch call.state {
+      case .cancelling, .ended: return
+      default: break
+      }
+      if frame.isTooLarge { return cancel(call, because: itemIsTooLarge(frame.header)) }
       let due = try items.put(frame)
       if due > 0 { link.append(FrameHeader(kind: .credit, id: id, aux: due)) }
     } else if let running = link.running[id] {

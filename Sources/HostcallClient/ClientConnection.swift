@@ -69,6 +69,8 @@ actor ClientConnection {
   /// Whether nobody can ask for anything any more: the client was released.
   var isAbandoned = false
   var connectDeadline = ContinuousClock.now
+  /// When calls are next looked through for those that are overdue; nil where none has a deadline.
+  var nextDeadlineCheck: ContinuousClock.Instant?
   var backoff: ReconnectBackoff
   var registrationBackoff: ReconnectBackoff
   var lastDelayMilliseconds: UInt64 = 1
@@ -81,6 +83,8 @@ actor ClientConnection {
     /// Fires for the next attempt to register what the daemon did not take back.
     let registrationTimer: LoopTimer
     let livenessTimer: LoopTimer
+    /// Fires when a call may be overdue.
+    let deadlineTimer: LoopTimer
     let flushHook: LoopTurnHook
   }
 
@@ -115,6 +119,7 @@ actor ClientConnection {
       connectTimer: LoopTimer(loop) { self.assumeIsolated { $0.connectTimerFired() } },
       registrationTimer: LoopTimer(loop) { self.assumeIsolated { $0.registerAgain() } },
       livenessTimer: LoopTimer(loop) { self.assumeIsolated { $0.checkLiveness() } },
+      deadlineTimer: LoopTimer(loop) { self.assumeIsolated { $0.checkDeadlines() } },
       flushHook: LoopTurnHook(loop) { self.assumeIsolated { $0.flushIfNeeded() } })
     handles = made
     return made
@@ -126,6 +131,7 @@ actor ClientConnection {
     handles.connectTimer.close()
     handles.registrationTimer.close()
     handles.livenessTimer.close()
+    handles.deadlineTimer.close()
     handles.flushHook.close()
     self.handles = nil
   }

@@ -28,6 +28,12 @@ extension HostcallClient {
     /// Nil: for ever.
     public var livenessLimit: Duration? = .seconds(30)
 
+    /// How long after a call's deadline the daemon may take to tell of its end; then the client ends the call itself, with
+    /// TIMEOUT.
+    ///
+    /// For calls that have a timeout of their own, or inherit one.
+    public var deadlineGrace: Duration = .seconds(1)
+
     /// Bytes of the largest body that is taken from the daemon.
     ///
     /// What is larger ends its call with TOO_LARGE.

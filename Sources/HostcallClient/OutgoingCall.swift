@@ -11,9 +11,9 @@ final class OutgoingCall: @unchecked Sendable {
     case new
     /// It was cancelled before the connection saw it. To `ended`, with this error if there is one.
     case cancelledEarly(because: HostcallError?)
-    /// It waits for WELCOME. To `sent` or `ended`.
+    /// It waits for WELCOME. To `sent`; to `ended`, at its deadline too.
     case waiting
-    /// Its frame is written, its RESULT has not come. To `cancelling`, `ended`.
+    /// Its frame is written, its RESULT has not come. To `cancelling`, `ended`; also where the daemon is overdue with it.
     case sent(requestID: UInt64)
     /// CANCEL is written, RESULT has not come. To `ended`, with this error if the daemon's is CANCELLED.
     case cancelling(because: HostcallError?)

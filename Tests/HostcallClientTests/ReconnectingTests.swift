@@ -218,6 +218,47 @@ import Testing
     #expect(got.message.contains("answered nothing"))
   }
 
+  @Test func aDaemonThatDoesNotTellOfADeadlineIsNotWaitedFor() async throws {
+    let (client, peer) = try await daemon.connect { $0.deadlineGrace = .milliseconds(20) }
+    let call = try await failure { () async throws(HostcallError) in
+      try await client.call("f", timeout: .milliseconds(10))
+    }
+    #expect(call.status == .timeout && call.origin == .client && call.message.contains("deadlineGrace"))
+    let overdue = try await peer.expect(.call)
+    try await peer.expect(.cancel)
+    let items = client.stream("g", timeout: .milliseconds(10), window: 4).makeAsyncIterator()
+    let stream = try await failure { () async throws(HostcallError) in try await items.next() }
+    #expect(stream.status == .timeout && stream.origin == .client)
+    // What still comes is passed over, and the connection goes on.
+    let streamed = try await peer.expect(.call)
+    try await peer.expect(.cancel)
+    peer.item(streamed.header.id, place: 0)
+    peer.answer(streamed)
+    peer.answer(overdue)
+    async let next = client.call("h", timeout: .seconds(20))
+    peer.answer(try await peer.expect(.call))
+    _ = try await next
+  }
+
+  @Test func aCallThatWaitsForAConnectionEndsAtItsDeadline() async throws {
+    let (client, peer) = try await daemon.connect { $0.reconnect = .whenRegistered }
+    peer.hangUp()
+    try await eventuallyDisconnected(client)
+    // The next connection is accepted, and nobody says WELCOME.
+    let error = try await failure { () async throws(HostcallError) in
+      try await client.call("f", timeout: .milliseconds(30))
+    }
+    #expect(error.status == .timeout && error.message.contains("no connection"))
+    _ = try await daemon.acceptSilently()
+    await client.close()
+  }
+
+  private func eventuallyDisconnected(_ client: HostcallClient) async throws {
+    for await event in client.connectionEvents {
+      if case .disconnected = event { return }
+    }
+  }
+
   @Test func waitsDoubleUpToTheirLimit() {
     var backoff = ReconnectBackoff(.whenRegistered)
     let waits = (0..<8).map { _ in backoff.nextDelayMilliseconds(randomness: .max) }

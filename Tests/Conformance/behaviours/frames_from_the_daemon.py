@@ -5,6 +5,7 @@ No vector of that direction is left out. EVENT has its place rewritten: nothing 
 
 from __future__ import annotations
 
+import time
 from typing import Callable, Tuple
 
 from agent import Agent
@@ -16,6 +17,8 @@ from vectors import vector
 from wire import Kind, Status, encode_frame
 
 Send = Callable[[Link, bytes], None]
+
+MOST_OVERDUE_SECONDS = 5.0
 
 
 def send_whole(link: Link, data: bytes) -> None:
@@ -51,6 +54,22 @@ def welcome(scene: Scene, send: Send) -> None:
     call, request = call_in_flight(agent, link)
     link.send(Kind.RESULT, id=request)
     agent.expect(call, "result")
+
+
+@behaviour("a daemon that stands still: a call ends by itself soon after its deadline, and what comes later is passed over")
+def standstill(scene: Scene) -> None:
+    agent, link = scene.linked()
+    start = time.monotonic()
+    call = agent.tell("call", name="token.fetch", timeout=100)
+    request = link.expect(Kind.CALL).id
+    agent.expect_error(call, "TIMEOUT", origin="client")
+    seconds = time.monotonic() - start
+    expect(seconds < MOST_OVERDUE_SECONDS, f"expected TIMEOUT soon after 0.1 s, it came after {seconds:.1f} s")
+    link.expect(Kind.CANCEL, id=request)
+    link.send(Kind.RESULT, id=request, payload=b"too late")
+    following, request = call_in_flight(agent, link)
+    link.send(Kind.RESULT, id=request, payload=b"in time")
+    agent.expect(following, "result", payload=b"in time")
 
 
 def result(scene: Scene, send: Send) -> None:
