@@ -8,7 +8,7 @@ import subprocess
 import threading
 from collections import defaultdict, deque
 from pathlib import Path
-from typing import Callable, Deque, Dict, List, Optional, Sequence
+from typing import Callable, Deque, Dict, List, NamedTuple, Optional, Sequence
 
 from expectation import Deadline, Failure, expect_equal
 
@@ -80,6 +80,13 @@ def _written(value: object) -> str:
     if isinstance(value, dict):
         return ",".join(f"{key}:{text.encode().hex()}" for key, text in value.items())
     return str(value)
+
+
+class Resources(NamedTuple):
+    """What a process has of the system."""
+
+    files: int
+    threads: int
 
 
 class Agent:
@@ -199,6 +206,11 @@ class Agent:
         """What was reported about a tag and not expected yet."""
         with self._changed:
             return list(self._reports[tag])
+
+    def resources(self) -> Resources:
+        """What the process has of the system now."""
+        process = Path(f"/proc/{self._process.pid}")
+        return Resources(len(os.listdir(process / "fd")), len(os.listdir(process / "task")))
 
     def peak_memory_bytes(self) -> int:
         """The most memory that the process has had so far."""

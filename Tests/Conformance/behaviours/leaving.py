@@ -8,6 +8,10 @@ from scene import Scene, synchronize
 from wire import Flags, Kind, Status
 
 
+# Pools of threads grow for reasons of their own.
+SPARE_THREADS = 16
+
+
 @behaviour("shutdown finishes what runs, and takes nothing new")
 def shutdown(scene: Scene) -> None:
     agent, registration, caller = scene.serving()
@@ -94,14 +98,26 @@ def daemon_stops(scene: Scene) -> None:
     caller.expect_result(request, payload=b"back")
 
 
-@behaviour("an agent that has served a thousand calls leaves nothing behind")
+@behaviour("nothing is left of a thousand calls: no thread, no open file")
 def nothing_left(scene: Scene) -> None:
     agent, registration, caller = scene.serving(concurrency=100)
-    for _ in range(10):
+
+    def serve_hundred() -> None:
         requests = [caller.call("work") for _ in range(100)]
         for _ in requests:
             agent.tell("complete", agent.expect(registration, "invoke").values["call"])
         for _ in requests:
             caller.expect(Kind.RESULT, status=Status.OK)
-    synchronize(agent)
+        synchronize(agent)
+
+    # What a library keeps ready for as many calls at once is there by then.
+    serve_hundred()
+    serve_hundred()
+    before = agent.resources()
+    for _ in range(10):
+        serve_hundred()
+    after = agent.resources()
+    expect(after.files <= before.files, f"expected {before.files} open files as before, there are {after.files}")
+    most = before.threads + SPARE_THREADS
+    expect(after.threads <= most, f"expected {most} threads at most, there are {after.threads}")
     agent.do("shutdown")
