@@ -49,11 +49,12 @@ static void answered(hostcall_context *context, uint64_t request, const hostcall
   if (result->status == HOSTCALL_OK) {
     size_t size = strlen(hop->line);
     hostcall_buffer whole = HOSTCALL_BUFFER_INIT;
-    if (hostcall_buffer_alloc(size + result->size, &whole) == HOSTCALL_OK) {
+    hostcall_status status = hostcall_buffer_alloc(size + result->size, &whole);
+    if (status == HOSTCALL_OK) {
       memcpy(whole.data, hop->line, size);
       if (result->size > 0) memcpy(whole.data + size, result->data, result->size);
     }
-    hostcall_host_complete_buffer(context, call_id, HOSTCALL_OK, &whole);
+    hostcall_host_complete_buffer(context, call_id, status == HOSTCALL_OK ? HOSTCALL_OK : HOSTCALL_FAILED, &whole);
   } else {
     hostcall_host_complete(context, call_id, HOSTCALL_FAILED, result->message, strlen(result->message));
   }
@@ -113,7 +114,7 @@ static void hop_on(hostcall_context *context, const hostcall_invocation *invocat
       hostcall_host_complete(context, invocation->call_id, HOSTCALL_FAILED, why, strlen(why));
       free(hop);
     }
-    /* It may have been given up before it could be found. */
+    /* While this runs it may have been given up before it could be found. */
     if (hostcall_call_state(context, invocation->call_id) == HOSTCALL_LATE) {
       cancelled(context, invocation->call_id, HOSTCALL_CANCELLED, NULL);
     }

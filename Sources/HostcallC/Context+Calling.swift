@@ -44,13 +44,17 @@ extension Context {
   func begin(
     _ port: any CallerPort, _ options: hostcall_call_options?, onResult: hostcall_result_function?,
     userData: UnsafeMutableRawPointer?, told number: UnsafeMutablePointer<UInt64>?
-  ) {
-    let request = tables.withLock { tables -> OutgoingRequest in
+  ) throws(InterfaceError) {
+    let begun = tables.withLock { tables -> OutgoingRequest? in
+      if tables.isClosed { return nil }
       let number = tables.nextNumber()
       let request = OutgoingRequest(number, port, self, options, onResult: onResult, userData: userData)
       tables.requests[number] = request
+      // Closing waits until its end was told.
+      dispatcher.hold()
       return request
     }
+    guard let request = begun else { throw .closed }
     // It may end, and somebody may look for its number, before this returns.
     number?.pointee = request.number
     request.begin()
@@ -100,7 +104,8 @@ extension Context {
       try ended(id)
     }
     guard let receiver, let port else {
-      throw InterfaceError(HOSTCALL_INVALID_ARGUMENT, "no items of \(id) are taken: there is no on_item, or none follow")
+      throw InterfaceError(
+        HOSTCALL_INVALID_ARGUMENT, "no items of \(id) are taken: there is no on_item, or none follow")
     }
     if receiver.grantByHand(items) { port.grant(items) }
   }

@@ -17,25 +17,32 @@ extension Context {
     let replaces = options?.mode == UInt32(HOSTCALL_REPLACE)
     let function = HostFunction(function, userData, options)
     let entry = RegisteredName(function)
-    let present = tables.withLock { tables -> RegisteredName? in
-      if let present = tables.names[name] { return present }
+    let (present, isClosed) = tables.withLock { tables -> (RegisteredName?, Bool) in
+      if tables.isClosed { return (nil, true) }
+      if let present = tables.names[name] { return (present, false) }
       tables.names[name] = entry
-      return nil
+      return (nil, false)
     }
+    if isClosed { throw .closed }
     if let present {
       guard replaces else {
         throw InterfaceError(
           HOSTCALL_ALREADY_REGISTERED,
           "\(name): this context has it already (HOSTCALL_REPLACE puts another in its place)")
       }
-      return present.replace(function)
+      guard present.replace(function) else {
+        throw InterfaceError(
+          HOSTCALL_ALREADY_REGISTERED,
+          "\(name): another thread is registering or removing it, and the daemon has not answered")
+      }
+      return
     }
     let error: HostcallError? = wait { answer in
       entry.begin(
         client.register(
           parameters, onCancel: { [self] in cancelled($0, $1) }, handler: { [self] in invoked($0, entry) }, answer))
     }
-    guard let error else { return }
+    guard let error else { return entry.establish() }
     _ = entry.end()
     tables.withLock { tables in
       if tables.names[name] === entry { tables.names[name] = nil }
@@ -77,6 +84,11 @@ extension Context {
     tables.withLock { $0.invocations.insert(invocation) }
     if call.request.arguments.areSent { call.request.arguments.items.beginGrantingByHand() }
     dispatcher.run { [self] in
+      guard tables.withLock({ $0.invocations.begin(invocation) }) else {
+        // It was over before anybody could have begun with it, and nobody has to hear of it.
+        invocation.strand.dropAll()
+        return call.complete(with: .cancelled, HostcallReply())
+      }
       invocation.strand.begin()
       HostcallContext.$current.withValue(call.request.context) { run(invocation) }
     }

@@ -17,6 +17,8 @@ final class Context: Sendable {
     var requests: [UInt64: OutgoingRequest] = [:]
     var invocations = InvocationTable()
     var subscriptions: [UInt64: Subscription] = [:]
+    /// Whether nothing is to be begun any more.
+    var isClosed = false
 
     mutating func nextNumber() -> UInt64 {
       lastNumber += 1
@@ -59,6 +61,7 @@ final class Context: Sendable {
       open.last += 1
       let context = Context(client, server, dispatcher, number: open.last)
       open.contexts[open.last] = context
+      client.whenClosed { _ in dispatcher.noteEnd() }
       return context.handle
     }
   }
@@ -79,12 +82,11 @@ final class Context: Sendable {
     guard let handle else { throw .null("the context") }
     let bits = UInt(bitPattern: handle)
     let number = bits >> 4
-    let (context, last) = open.withLock { open in (look(&open, number), open.last) }
-    if let context, bits & 0xF == mark { return context }
-    guard bits & 0xF == mark, number > 0, number <= last else {
+    guard bits & 0xF == mark, number > 0, number <= open.withLock({ $0.last }) else {
       throw InterfaceError(HOSTCALL_INVALID_ARGUMENT, "this is no context: it was never given out")
     }
-    throw .closed
+    guard let context = open.withLock({ look(&$0, number) }) else { throw .closed }
+    return context
   }
 
   // MARK: Waiting
@@ -108,6 +110,7 @@ final class Context: Sendable {
 
   /// Everything ends; when it returns no callback runs, but for the one that has called it.
   func close() {
+    tables.withLock { $0.isClosed = true }
     _ = wait { client.close($0) } as HostcallError?
     if let server {
       wait { answer in
@@ -126,8 +129,10 @@ final class Context: Sendable {
       let left = tables
       tables = Tables()
       tables.lastNumber = left.lastNumber
+      tables.isClosed = true
       return left
     }
     for name in left.names.values { _ = name.end() }
+    for subscription in left.subscriptions.values { subscription.end() }
   }
 }

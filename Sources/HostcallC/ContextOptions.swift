@@ -37,10 +37,12 @@ struct ContextOptions {
     _ configuration: HostcallClient.Configuration, dial: Dial? = nil
   ) throws(InterfaceError) -> HostcallClient {
     let answer = HeapCondition<Result<HostcallClient, HostcallError>?>(nil)
-    HostcallClient.connect(configuration, dial: dial) { result in
-      answer.change { answer in
-        answer = result
-        return true
+    BlockedSignals.whileBlocked {
+      HostcallClient.connect(configuration, dial: dial) { result in
+        answer.change { answer in
+          answer = result
+          return true
+        }
       }
     }
     let result = answer.wait { $0.take() }
@@ -51,7 +53,7 @@ struct ContextOptions {
   static func open(_ socketPath: String?) throws(InterfaceError) -> HostcallServer {
     let server: HostcallServer
     do {
-      server = try HostcallServer(.init(socketPath: socketPath))
+      server = try BlockedSignals.whileBlocked { try HostcallServer(.init(socketPath: socketPath)) }
     } catch {
       throw InterfaceError(HOSTCALL_CANNOT_CONNECT, "cannot open a bridge: \(error)")
     }

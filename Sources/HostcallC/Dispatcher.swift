@@ -25,6 +25,8 @@ final class Dispatcher: Sendable {
     /// are run by few threads.
     var isWaking = false
     var isClosing = false
+    /// Whether the connection is over for good.
+    var hasEnded = false
     /// Rises whenever something happens that somebody in ``wait(milliseconds:until:)`` may wait for.
     var wakes: UInt64 = 0
 
@@ -40,8 +42,11 @@ final class Dispatcher: Sendable {
 
   private typealias IdleThread = HeapCondition<Call?>
 
-  /// That whose callback this thread runs.
-  @TaskLocal private static var current: ObjectIdentifier?
+  /// Those whose callbacks this thread is inside of, the innermost last.
+  @TaskLocal private static var current: [ObjectIdentifier] = []
+
+  /// Callbacks inside of each other, past which a polled context waits without running more.
+  private static let mostNestedCallbacks = 64
 
   private let state = HeapCondition(State())
   private let threadLimit: Int
@@ -51,7 +56,7 @@ final class Dispatcher: Sendable {
   var isPolled: Bool { descriptor >= 0 }
 
   /// Whether this thread is inside one of the callbacks.
-  var isInside: Bool { Self.current == ObjectIdentifier(self) }
+  var isInside: Bool { Self.current.contains(ObjectIdentifier(self)) }
 
   /// - Parameter threadLimit: threads at most; nil where callbacks are polled.
   init(threadLimit: Int?) throws(InterfaceError) {
@@ -61,6 +66,18 @@ final class Dispatcher: Sendable {
       throw InterfaceError(
         HOSTCALL_OVERLOADED,
         "cannot make a descriptor to poll: \(LoopError.text(ofCode: errno)) (raise the limit on open files)")
+    }
+    guard !isPolled else { return }
+    // So that there is one whenever callbacks wait.
+    state.change { state in
+      state.threads = 1
+      state.isWaking = true
+      return false
+    }
+    do throws(LoopError) {
+      try makeThread()
+    } catch {
+      throw InterfaceError(HOSTCALL_OVERLOADED, error.description)
     }
   }
 
@@ -97,12 +114,28 @@ final class Dispatcher: Sendable {
   func letGo(_ last: @escaping Job) {
     run {
       last()
-      self.state.change { state in
-        state.held -= 1
-        return false
-      }
+      self.release()
     }
   }
+
+  /// What was held has run its last callback, which this is.
+  func release() {
+    state.change { state in
+      state.held -= 1
+      return false
+    }
+  }
+
+  /// Nothing more will come by itself: who polls need not wait.
+  func noteEnd() {
+    state.change { state in
+      state.hasEnded = true
+      state.wakes += 1
+      return true
+    }
+  }
+
+  var hasEnded: Bool { state.current.hasEnded }
 
   /// Something has happened that somebody in ``wait(milliseconds:until:)`` may wait for.
   func wake() {
@@ -116,7 +149,10 @@ final class Dispatcher: Sendable {
   // MARK: Running
 
   private func begin(_ job: Job) {
-    Self.$current.withValue(ObjectIdentifier(self), operation: job)
+    // What a callback of another call inherits is nothing to this one.
+    HostcallContext.$current.withValue(nil) {
+      Self.$current.withValue(Self.current + [ObjectIdentifier(self)], operation: job)
+    }
   }
 
   /// Takes out the callback that has waited longest.
@@ -189,14 +225,23 @@ final class Dispatcher: Sendable {
 
   private func startThread() {
     do throws(LoopError) {
-      try SystemThread(named: "hostcall-worker") { self.work() }.detach()
+      try makeThread()
     } catch {
-      // One of the others takes it on; where there is none, whoever hands in the next callback tries again.
+      // One of the others takes it on, at once or when it has run what it runs.
+      var idle: IdleThread?
       state.change { state in
         state.threads -= 1
-        state.isWaking = false
+        idle = state.idle.popLast()
+        state.isWaking = idle != nil
         return false
       }
+      if let idle { Self.call(idle, .work) }
+    }
+  }
+
+  private func makeThread() throws(LoopError) {
+    try BlockedSignals.whileBlocked { () throws(LoopError) in
+      try SystemThread(named: "hostcall-worker") { self.work() }.detach()
     }
   }
 
@@ -250,7 +295,7 @@ final class Dispatcher: Sendable {
   ///
   /// - Parameter milliseconds: nil without end.
   func poll(milliseconds: Int?) -> Int {
-    _ = state.wait(milliseconds: milliseconds ?? .max) { !$0.waiting.isEmpty || $0.isClosing }
+    _ = state.wait(milliseconds: milliseconds ?? .max) { !$0.waiting.isEmpty || $0.isClosing || $0.hasEnded }
     let count = state.current.waiting.count
     var done = 0
     while done < count, let job = takeWaiting() {
@@ -265,7 +310,11 @@ final class Dispatcher: Sendable {
   /// Waits until `holds`, which changes with a ``wake()``; where callbacks are polled they run meanwhile. Whether it came
   /// to hold within the time.
   func wait<Value>(_ condition: HeapCondition<Value>, milliseconds: Int, until holds: (Value) -> Bool) -> Bool {
-    guard isPolled else { return condition.wait(milliseconds: milliseconds, until: holds) }
+    guard isPolled, Self.current.count < Self.mostNestedCallbacks else {
+      return condition.wait(milliseconds: milliseconds, until: holds)
+    }
+    // Something that ran meanwhile may have closed the context.
+    defer { if !isInside, state.current.isClosing { drain() } }
     let end = ContinuousClock.now + .milliseconds(min(milliseconds, Self.longestWaitMilliseconds))
     while true {
       let wakes = state.current.wakes

@@ -20,6 +20,9 @@ public func hostcall_result_free(_ result: UnsafeMutablePointer<hostcall_result>
 public func hostcall_buffer_alloc(_ size: Int, _ buffer: UnsafeMutablePointer<hostcall_buffer>?) -> hostcall_status {
   answering { () throws(InterfaceError) in
     guard let buffer else { throw .null("the place for the buffer") }
+    guard !OwnedMemory.has(buffer.pointee.handle) else {
+      throw InterfaceError(HOSTCALL_INVALID_ARGUMENT, "the buffer is full: hostcall_buffer_free comes first")
+    }
     buffer.pointee = hostcall_buffer()
     guard size >= 0, size <= Int(UInt32.max), let memory = OwnedMemory.zeroed(size) else {
       throw InterfaceError(HOSTCALL_OVERLOADED, "there is no memory for a buffer of \(UInt(bitPattern: size)) bytes")
@@ -49,11 +52,15 @@ public func hostcall_call(
     let name = try Arguments.text(name, "the name")
     let wantsReply = (options?.flags ?? 0) & UInt32(HOSTCALL_NO_REPLY) == 0
     if wantsReply, on_result == nil { throw .null("on_result") }
+    let hasItems = (options?.item_credit ?? 0) > 0 || (options?.flags ?? 0) & UInt32(HOSTCALL_ARGUMENTS) != 0
+    guard wantsReply || !hasItems else {
+      throw InterfaceError(HOSTCALL_INVALID_ARGUMENT, "a call without reply has no items, neither way")
+    }
     if let options, options.item_credit > 0, options.on_item == nil { throw .null("on_item") }
     let port = try context.port(
       name, options, Arguments.bytes(data, size),
       allowed: [HOSTCALL_WAIT, HOSTCALL_IDEMPOTENT, HOSTCALL_NO_REPLY, HOSTCALL_ARGUMENTS])
-    context.begin(port, options, onResult: on_result, userData: user_data, told: request)
+    try context.begin(port, options, onResult: on_result, userData: user_data, told: request)
   }
 }
 

@@ -131,5 +131,8 @@ public func hostcall_poll(
     try context.checkPolled()
     let count = context.dispatcher.poll(milliseconds: timeout_milliseconds < 0 ? nil : Int(timeout_milliseconds))
     callbacks?.pointee = UInt32(clamping: count)
+    guard count > 0 || !context.dispatcher.hasEnded else {
+      throw InterfaceError(HOSTCALL_CONNECTION_LOST, "the connection was lost, and this context makes no other")
+    }
   }
 }

@@ -29,6 +29,8 @@ final class RegisteredName: Sendable {
     /// Nil until the daemon was asked, and after the end.
     var registration: HostcallRegistration?
     var isEnded = false
+    /// Whether the daemon has taken it.
+    var isEstablished = false
   }
 
   private let state: HeapLock<State>
@@ -39,13 +41,19 @@ final class RegisteredName: Sendable {
 
   var function: HostFunction { state.withLock { $0.function } }
 
-  /// Another function answers from now on.
-  func replace(_ function: HostFunction) {
+  /// Another function answers from now on; false where the daemon has not taken the first one yet.
+  func replace(_ function: HostFunction) -> Bool {
     // The old one's end is no code for inside a lock.
-    _ = state.withLock { state in
+    let old = state.withLock { state -> HostFunction? in
+      guard state.isEstablished, !state.isEnded else { return nil }
       defer { state.function = function }
       return state.function
     }
+    return old != nil
+  }
+
+  func establish() {
+    state.withLock { $0.isEstablished = true }
   }
 
   /// The daemon was asked. Where the name was removed meanwhile, that is told next.

@@ -87,15 +87,22 @@ struct InvocationTable {
 
   func find(_ number: UInt64) -> Invocation? { running[number]?.invocation }
 
-  /// A call is over; with its connection it is also completed.
+  /// Whether a call is to be answered: false where it is over by now, which it is for everybody then.
+  mutating func begin(_ invocation: Invocation) -> Bool {
+    guard let call = running[invocation.number] else { return false }
+    if call.isOver { remove(invocation, .lost) }
+    return !call.isOver
+  }
+
+  /// A call is over, of which whoever answers it has not heard; with its connection it is also completed.
   mutating func end(correlationID: UInt64, withConnection: Bool) -> Invocation? {
-    guard let number = numbers[correlationID], let invocation = running[number]?.invocation else { return nil }
+    guard let number = numbers[correlationID], let call = running[number] else { return nil }
     if withConnection {
-      remove(invocation, .lost)
+      remove(call.invocation, .lost)
     } else {
       running[number]?.isOver = true
     }
-    return invocation
+    return call.isOver ? nil : call.invocation
   }
 
   mutating func complete(_ number: UInt64) -> Completing {
@@ -123,7 +130,9 @@ struct InvocationTable {
 
   private mutating func remove(_ invocation: Invocation, _ end: End) {
     running[invocation.number] = nil
-    numbers[invocation.call.request.correlationID] = nil
+    // The daemon of another connection may have used the number again.
+    let correlationID = invocation.call.request.correlationID
+    if numbers[correlationID] == invocation.number { numbers[correlationID] = nil }
     ends[invocation.number] = end
     endsInOrder.append(invocation.number)
     while endsInOrder.count > Self.rememberedCalls, let number = endsInOrder.popFirst() {

@@ -46,11 +46,14 @@ final class OutgoingRequest: @unchecked Sendable {
 
   /// Begins the call; the context has it by then.
   func begin() {
-    port.streams.results?.beginGrantingByHand()
+    if let results = port.streams.results {
+      results.beginGrantingByHand()
+      // Before any can come: so each is taken on the loop's thread as it comes, and none from inside another.
+      takeItem(results)
+    }
     port.begin { [self] outcome in
       advance { $0.outcome = outcome }
     }
-    if let results = port.streams.results { takeItem(results) }
   }
 
   private func takeItem(_ results: ItemReceiver) {
@@ -76,10 +79,12 @@ final class OutgoingRequest: @unchecked Sendable {
     guard let outcome else { return }
     strand.run { [self] in
       context.forget(request: number)
-      guard let onResult else { return }
-      let memory = ResultMemory(outcome)
-      withUnsafePointer(to: memory.result) { onResult(context.handle, number, $0, userData) }
-      memory.free()
+      if let onResult {
+        let memory = ResultMemory(outcome)
+        withUnsafePointer(to: memory.result) { onResult(context.handle, number, $0, userData) }
+        memory.free()
+      }
+      context.dispatcher.release()
     }
   }
 }

@@ -20,6 +20,12 @@ final class Strand: Sendable {
     state = HeapLock(State(isUnderWay: isHeld))
   }
 
+  /// None of those that are held will run, nor what comes.
+  func dropAll() {
+    // What they refer to ends outside of the lock.
+    _ = state.withLock { $0.jobs.removeAll() }
+  }
+
   /// Runs those that were held, and from now on all.
   func begin() {
     continueIfNeeded()

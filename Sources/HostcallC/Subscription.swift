@@ -17,6 +17,7 @@ final class Subscription: @unchecked Sendable {
   private let strand: Strand
   private let onEvent: hostcall_event_function
   private let userData: UserData
+  private let isEnded = HeapLock(false)
 
   init(
     _ number: UInt64, _ pattern: String, _ context: Context, _ onEvent: @escaping hostcall_event_function,
@@ -37,10 +38,16 @@ final class Subscription: @unchecked Sendable {
     buffer.next { [self] next in
       guard case .success(let event?) = next else { return }
       strand.run { [self] in
+        if isEnded.withLock({ $0 }) { return }
         deliver(event)
         begin()
       }
     }
+  }
+
+  /// Those that wait are not delivered any more.
+  func end() {
+    isEnded.withLock { $0 = true }
   }
 
   private func deliver(_ event: HostcallEvent) {
@@ -69,12 +76,14 @@ extension Context {
     told number: UnsafeMutablePointer<UInt64>?
   ) throws(InterfaceError) {
     try translating { () throws(HostcallError) in try PatternRules.check(pattern) }
-    let subscription = tables.withLock { tables -> Subscription in
+    let made = tables.withLock { tables -> Subscription? in
+      if tables.isClosed { return nil }
       let number = tables.nextNumber()
       let subscription = Subscription(number, pattern, self, onEvent, userData)
       tables.subscriptions[number] = subscription
       return subscription
     }
+    guard let subscription = made else { throw .closed }
     let error: HostcallError? = wait { client.subscribe(subscription.buffer, to: pattern, $0) }
     if let error {
       _ = tables.withLock { $0.subscriptions.removeValue(forKey: subscription.number) }
@@ -88,6 +97,7 @@ extension Context {
     guard let subscription = tables.withLock({ $0.subscriptions.removeValue(forKey: number) }) else {
       throw InterfaceError(HOSTCALL_NOT_FOUND, "this context has no subscription \(number)")
     }
+    subscription.end()
     client.unsubscribe(subscription.buffer, from: subscription.pattern)
   }
 

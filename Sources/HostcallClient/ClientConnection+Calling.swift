@@ -54,8 +54,16 @@ extension ClientConnection {
   }
 
   private func wait(_ request: ClientRequest) {
+    guard case .call(let call) = request else { return waiting.append(request) }
+    guard waitingBytes == 0 || waitingBytes + call.payload.count <= configuration.largestQueueBytes else {
+      return call.fail(
+        HostcallError(
+          .status(.overloaded),
+          message: "\(waitingBytes) bytes wait for a connection, and \(configuration.largestQueueBytes) may "
+            + "(largestQueueBytes)"))
+    }
+    waitingBytes += call.payload.count
     waiting.append(request)
-    guard case .call(let call) = request else { return }
     call.state = .waiting
     watchDeadline(of: call)
   }
@@ -88,7 +96,8 @@ extension ClientConnection {
     let bytes = call.function.utf8.count + call.parameters.metadata.encodedBytes + call.payload.count
     if let error = refusal(of: bytes, "the call", link) { return call.fail(error) }
     let id = nextRequestID()
-    let header = call.parameters.header(request: id, timeoutMilliseconds: timeout)
+    var header = call.parameters.header(request: id, timeoutMilliseconds: timeout)
+    header.aux += min(call.grantedEarly, .max - header.aux)
     link.append(
       header, name: call.function, metadata: call.parameters.metadata, payload: call.payload,
       descriptors: call.descriptors)

@@ -102,6 +102,7 @@ extension ClientConnection {
     subscribeAnew(link)
     let waiting = waiting
     self.waiting = []
+    waitingBytes = 0
     for request in waiting { transmit(request, link) }
     let waiters = connectWaiters
     connectWaiters = []
@@ -135,6 +136,7 @@ extension ClientConnection {
   func dropLink(_ error: HostcallError) {
     let requests = waiting
     waiting = []
+    waitingBytes = 0
     handles?.connectTimer.cancel()
     handles?.livenessTimer.cancel()
     handles?.registrationTimer.cancel()
@@ -145,7 +147,9 @@ extension ClientConnection {
       link.stream.close()
       for running in link.running.values {
         running.streams.end(error) { running.task?.cancel() }
-        if case .manual(_, let onCancel) = running.record.handler { onCancel(running.invocation, .workerLost) }
+        if case .manual(_, let onCancel) = running.record.handler, !running.wasCancelled {
+          onCancel(running.invocation, .workerLost)
+        }
       }
       for request in link.requests.values { request.fail(error) }
       for case .user(_, let answer) in link.pings.values { answer(.failure(error)) }

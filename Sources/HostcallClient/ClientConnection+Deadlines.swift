@@ -36,26 +36,23 @@ extension ClientConnection {
   func checkDeadlines() {
     nextDeadlineCheck = nil
     let now = ContinuousClock.now
+    let calls = waiting.compactMap(\.call) + (link?.requests.values.compactMap(\.call) ?? [])
     var next: ContinuousClock.Instant?
-    func isOverdue(_ call: OutgoingCall) -> Bool {
-      guard let due = due(call) else { return false }
-      if due <= now { return true }
-      next = min(next ?? due, due)
-      return false
-    }
     var overdue: [OutgoingCall] = []
-    waiting.removeAll { request in
-      guard case .call(let call) = request, isOverdue(call) else { return false }
-      overdue.append(call)
-      return true
-    }
-    if let link {
-      for case .call(let call) in link.requests.values where isOverdue(call) { overdue.append(call) }
+    for call in calls {
+      guard let due = due(call) else { continue }
+      if due <= now {
+        overdue.append(call)
+      } else {
+        next = min(next ?? due, due)
+      }
     }
     if let next {
       scheduleDeadlineCheck(max(next, now + .milliseconds(Self.shortestIntervalMilliseconds)))
     }
     for call in overdue { endOverdue(call) }
+    waiting.removeAll { $0.call?.hasEnded ?? false }
+    waitingBytes = waiting.reduce(0) { $0 + ($1.call?.payload.count ?? 0) }
   }
 
   /// The daemon's RESULT, should it still come, is passed over.

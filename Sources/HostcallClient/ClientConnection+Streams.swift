@@ -110,8 +110,11 @@ extension ClientConnection {
 
   /// The consumer of a call's results can take more.
   func grantResults(of call: OutgoingCall, _ items: UInt32) {
-    guard case .sent(let requestID) = call.state else { return }
-    link?.append(FrameHeader(kind: .credit, id: requestID, aux: items))
+    switch call.state {
+    case .new, .waiting: call.grantedEarly += min(items, .max - call.grantedEarly)
+    case .sent(let requestID): link?.append(FrameHeader(kind: .credit, id: requestID, aux: items))
+    case .cancelledEarly, .cancelling, .ended: break
+    }
   }
 
   /// The handler of a call can take more arguments.

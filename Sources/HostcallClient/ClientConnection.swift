@@ -58,6 +58,8 @@ actor ClientConnection {
 
   /// Requests that wait for WELCOME, in order.
   var waiting: [ClientRequest] = []
+  /// Bytes of the payloads of calls among them.
+  var waitingBytes = 0
   /// Registrations in the order in which they were made, those under way included.
   var records: [RegistrationRecord] = []
   /// Subscriptions by name or pattern, those under way included; each has at least one consumer.

@@ -118,6 +118,11 @@ enum ClientRequest {
   case unsubscribe(String)
   case publish(OutgoingPublication)
 
+  /// The call, where it is one.
+  var call: OutgoingCall? {
+    if case .call(let call) = self { call } else { nil }
+  }
+
   /// Whether a handler asked for it, so that it goes out while the client finishes what runs.
   var isInsideHandler: Bool {
     switch self {

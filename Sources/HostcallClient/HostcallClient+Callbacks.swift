@@ -80,6 +80,11 @@ extension HostcallClient {
     }
   }
 
+  /// Tells when the client is closed for good, and why, as ``waitUntilClosed()`` does.
+  package func whenClosed(_ answer: @escaping Answer<HostcallError?>) {
+    connection.enter { $0.waitUntilClosed(answer) }
+  }
+
   /// Leaves in good order, as by ``shutdown()``.
   package func shutDown(_ answer: @escaping Answer<HostcallError?>) {
     connection.enter { $0.shutDown(answer) }

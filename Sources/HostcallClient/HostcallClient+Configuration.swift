@@ -39,7 +39,7 @@ extension HostcallClient {
     /// What is larger ends its call with TOO_LARGE.
     public var largestFrameBytes: UInt32 = 256 << 20
 
-    /// How many bytes may wait for a daemon that does not read.
+    /// How many bytes may wait for a daemon that does not read, or for a connection.
     ///
     /// A call beyond it ends with OVERLOADED at once.
     public var largestQueueBytes: Int = 256 << 20

@@ -27,6 +27,8 @@ final class OutgoingCall: @unchecked Sendable {
   var state = State.new
   /// Let go of once it is written.
   var payload: ArraySlice<UInt8>
+  /// Items that the consumer can take beside the window; they go with CALL where it is not written yet.
+  var grantedEarly: UInt32 = 0
   /// Handed to the socket once it is written.
   var descriptors: HostcallDescriptors
   private var whenEnded: ((CallOutcome) -> Void)?
@@ -53,6 +55,11 @@ final class OutgoingCall: @unchecked Sendable {
     self.payload = payload
     self.descriptors = descriptors
     streams = CallerStreams(parameters)
+  }
+
+  /// Whether its caller has the outcome.
+  var hasEnded: Bool {
+    if case .ended = state { true } else { false }
   }
 
   /// The name that is called.

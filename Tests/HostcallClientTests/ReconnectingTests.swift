@@ -253,6 +253,21 @@ import Testing
     await client.close()
   }
 
+  @Test func whatWaitsForAConnectionIsBounded() async throws {
+    let (client, peer) = try await daemon.connect { $0.largestQueueBytes = 100 }
+    peer.hangUp()
+    try await eventuallyDisconnected(client)
+    async let first = client.call("f", [UInt8](repeating: 1, count: 60))
+    let next = try await daemon.acceptSilently()
+    let error = try await failure { () async throws(HostcallError) in
+      try await client.call("f", [UInt8](repeating: 1, count: 60))
+    }
+    #expect(error.status == .overloaded && error.message.contains("largestQueueBytes"))
+    next.welcome()
+    next.answer(try await next.expect(.call))
+    _ = try await first
+  }
+
   private func eventuallyDisconnected(_ client: HostcallClient) async throws {
     for await event in client.connectionEvents {
       if case .disconnected = event { return }

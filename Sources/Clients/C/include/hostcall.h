@@ -25,9 +25,10 @@
  *           call anything here. Callbacks about the same call, stream or subscription run one after another in order;
  *           others run at the same time. A context that was made with HOSTCALL_POLLED has no such threads: its callbacks
  *           run inside hostcall_poll() and inside functions that wait, on the thread that called those.
- *           Callbacks may not throw, and may not leave by longjmp.
- * Sizes.    Structures begin with their own size; the ..._INIT macros set it. Later versions may append fields, so a
- *           program that was compiled with this header runs with every later library of the same HOSTCALL_ABI_VERSION.
+ *           Callbacks may not throw, and may not leave by longjmp. The library's threads take no signals.
+ * Forks.    A child that was made by fork() must not use the library before exec: the library's threads stay behind.
+ * Sizes.    Structures that may grow begin with their own size; the ..._INIT macros set it. A program that was compiled with
+ *           this header runs with every later library of the same HOSTCALL_ABI_VERSION.
  *
  * What the protocol says about calls, deadlines, streams and events is in the protocol's description; sections that are
  * named here are that one's.
@@ -49,8 +50,8 @@ extern "C" {
 /* Rises with a change that a program compiled with an older header would misread. */
 #define HOSTCALL_ABI_VERSION 1
 
-/* How something ended. 0 to 95 and 128 to 255 are those of the protocol (section 6) and may come from the daemon or a
- * worker; 96 to 98 are found by this library. */
+/* How something ended. Those of the protocol (section 6) may come from the daemon, a worker or this library; 96 to 98 are
+ * found by this library alone. */
 typedef int32_t hostcall_status;
 enum {
   HOSTCALL_OK = 0,
@@ -129,7 +130,8 @@ typedef struct hostcall_context_options {
   const char *client_name;
   /* How long connecting may take; 0 for 5,000. */
   uint32_t connect_timeout_milliseconds;
-  /* Threads that may run callbacks at once, started when they are needed; 0 for 256. Callbacks beyond it wait. */
+  /* Threads that may run callbacks at once, started when they are needed; 0 for 256. Callbacks beyond it wait, so a callback
+   * that waits for another one of the same context needs a second thread. */
   uint32_t thread_limit;
   /* HOSTCALL_POLLED, HOSTCALL_NO_RECONNECT. */
   uint32_t flags;
@@ -142,20 +144,25 @@ typedef struct hostcall_context_options {
 hostcall_status hostcall_connect(const hostcall_context_options *options, hostcall_context **context);
 
 /* Opens a bridge in this process: what a daemon does, without one. Host functions of this context, and of processes that
- * connect to `socket_path`, can be called from here and from there, with the same rules. `options` may be null. */
+ * connect to `socket_path`, can be called from here and from there, with the same rules. The bridge ends with the context,
+ * and with it the calls of others. `options` may be null. HOSTCALL_CANNOT_CONNECT says why others could not connect. */
 hostcall_status hostcall_open(const hostcall_context_options *options, hostcall_context **context);
 
 /* Ends a context at once: calls under way end with HOSTCALL_CLOSED, and what host functions answer from now on goes
  * nowhere. When it returns, no callback of the context runs or will, each `release` has run, and the context's memory is
  * gone; called from inside one of the context's own callbacks it does not wait for that one, whose end is then the end.
- * In a polled context the callbacks that are left run in here. A second close is HOSTCALL_CLOSED; null does nothing. */
+ * In a polled context the callbacks that are left run in here. Host functions whose calls nobody has begun with are not
+ * called any more, and events that wait are not told. Two contexts whose callbacks close each other wait for each other.
+ * A second close is HOSTCALL_CLOSED; null does nothing. */
 hostcall_status hostcall_close(hostcall_context *context);
 
 /* Leaves in good order: takes no new calls, waits until those that run are completed and their results are sent, for at
- * most so many milliseconds, and then closes. HOSTCALL_TIMEOUT where that was cut short; it is closed then, too. */
+ * most so many milliseconds, and then closes. HOSTCALL_TIMEOUT where that was cut short; it is closed then, too. Called from
+ * inside a host function it waits for that one as for others. */
 hostcall_status hostcall_shutdown(hostcall_context *context, uint32_t grace_milliseconds);
 
-/* Waits until the daemon has answered: it has then seen everything that was sent before. */
+/* Waits until the daemon has answered: it has then seen everything that was sent before. HOSTCALL_CONNECTION_LOST where
+ * there is no connection; it makes none. */
 hostcall_status hostcall_ping(hostcall_context *context);
 
 /* For a context made with HOSTCALL_POLLED: a descriptor that is readable while callbacks wait for hostcall_poll(). It is
@@ -164,7 +171,9 @@ int hostcall_poll_fd(hostcall_context *context);
 
 /* Runs the callbacks that wait, on this thread, and gives their number in `callbacks`, which may be null. Where none
  * waits, waits for one: 0 not at all, -1 without end, else so many milliseconds. It runs those that wait when it is
- * called, and none that come meanwhile, so that it returns. */
+ * called, and none that come meanwhile, so that it returns. HOSTCALL_CONNECTION_LOST where none waits and none will come,
+ * because the connection was lost and the context makes no other (HOSTCALL_NO_RECONNECT).
+ * A callback that waits runs others meanwhile, up to 64 inside of each other; past that it only waits. */
 hostcall_status hostcall_poll(hostcall_context *context, int32_t timeout_milliseconds, uint32_t *callbacks);
 
 /* ------------------------------------------------------------------------------------------------------------------
@@ -216,7 +225,8 @@ typedef struct hostcall_buffer {
 } hostcall_buffer;
 #define HOSTCALL_BUFFER_INIT { NULL, 0, 0 }
 
-/* Gives a buffer of so many bytes, all of them 0. HOSTCALL_OVERLOADED where there is no memory. */
+/* Gives a buffer of so many bytes, all of them 0. `buffer` must be empty: HOSTCALL_BUFFER_INIT, freed, or given away.
+ * HOSTCALL_OVERLOADED where there is no memory. */
 hostcall_status hostcall_buffer_alloc(size_t size, hostcall_buffer *buffer);
 
 /* Frees a buffer and empties it. A buffer that was freed or given away, copies of it, and null do nothing. */
@@ -238,7 +248,8 @@ typedef struct hostcall_item {
 typedef void (*hostcall_result_function)(hostcall_context *context, uint64_t request, const hostcall_result *result,
                                          void *user_data);
 
-/* An item has come: a result of the request `id`, or an argument of the call `id`. A null item says that no more follow. */
+/* An item has come: a result of the request `id`, or an argument of the call `id`. A null item says that no more arguments
+ * follow; after the last result comes the result function. */
 typedef void (*hostcall_item_function)(hostcall_context *context, uint64_t id, const hostcall_item *item,
                                        void *user_data);
 
@@ -262,9 +273,9 @@ typedef struct hostcall_call_options {
   uint32_t timeout_milliseconds;
   /* What the payload's bytes are: HOSTCALL_RAW, HOSTCALL_JSON, … */
   uint32_t encoding;
-  /* HOSTCALL_WAIT, HOSTCALL_IDEMPOTENT, HOSTCALL_NO_REPLY, HOSTCALL_ARGUMENTS. */
+  /* HOSTCALL_WAIT, HOSTCALL_IDEMPOTENT, HOSTCALL_NO_REPLY, HOSTCALL_ARGUMENTS. Without a reply there are no items. */
   uint32_t flags;
-  /* How many result items may come at first; 0 where none are wanted. More by hostcall_add_credit(). */
+  /* How many result items may come at first, 1,048,576 at most; 0 where none are wanted. More by hostcall_add_credit(). */
   uint32_t item_credit;
   const hostcall_metadata *metadata;
   size_t metadata_count;
@@ -328,7 +339,8 @@ enum { HOSTCALL_ITEMS_TAKEN = 16 };
 typedef void (*hostcall_function)(hostcall_context *context, const hostcall_invocation *invocation, void *user_data);
 
 /* A call is over before it was completed: by deadline, by its caller, or with the connection (HOSTCALL_WORKER_LOST). It
- * may run while the host function still does. The call should be completed soon all the same, with any status. */
+ * runs once at most, after the host function has begun, and may run while that still does. The call should be completed
+ * soon all the same, with any status. */
 typedef void (*hostcall_cancel_function)(hostcall_context *context, uint64_t call_id, hostcall_status why,
                                          void *user_data);
 
@@ -339,7 +351,8 @@ typedef void (*hostcall_release_function)(void *user_data);
 enum {
   HOSTCALL_SHARED = 0,    /* joins the others of that name */
   HOSTCALL_EXCLUSIVE = 1, /* is refused if anyone has the name, and keeps everyone else out */
-  HOSTCALL_REPLACE = 2    /* takes all new and queued calls; those that had the name finish what they have */
+  HOSTCALL_REPLACE = 2    /* takes all new and queued calls of other programs that have the name; see
+                             hostcall_register_host_fn() for a name that this context has itself */
 };
 
 enum {
@@ -371,7 +384,8 @@ typedef struct hostcall_function_options {
  *
  * A name that this context has already is HOSTCALL_ALREADY_REGISTERED; with HOSTCALL_REPLACE the new function takes its
  * place for calls that begin from now on, under the concurrency, time and flags of the first one, whose `release` runs when
- * its last call has ended. That never waits for a call that runs. */
+ * its last call has ended. That never waits for a call that runs, and the daemon does not hear of it: what other programs
+ * have of the name stays as it is. */
 hostcall_status hostcall_register_host_fn(hostcall_context *context, const char *name,
                                           const hostcall_function_options *options, hostcall_function function,
                                           void *user_data, hostcall_release_function release);
@@ -382,12 +396,13 @@ hostcall_status hostcall_unregister_host_fn(hostcall_context *context, const cha
 
 /* Ends a call (section 4, Completing), with HOSTCALL_OK and a result, or with 1 to 8, HOSTCALL_FAILED, HOSTCALL_CANCELLED,
  * HOSTCALL_UNKNOWN or 128 to 255 and an error as bytes; any other status is HOSTCALL_INVALID_ARGUMENT, and the call goes on.
- * `data` may be null where `size` is 0.
+ * `data` may be null where `size` is 0. A result that is larger than the daemon takes is HOSTCALL_OK here, and
+ * HOSTCALL_TOO_LARGE for the caller.
  *
  *   HOSTCALL_OK            it was taken
  *   HOSTCALL_LATE          the call was over before: nobody gets the result, but its place is free now
- *   HOSTCALL_DUPLICATE     it had been completed
- *   HOSTCALL_UNKNOWN_CALL  this context never gave out that number
+ *   HOSTCALL_DUPLICATE     it had been completed; HOSTCALL_LATE where more than 4,096 calls have ended since
+ *   HOSTCALL_UNKNOWN_CALL  this context never gave out that number for a call
  *   HOSTCALL_CLOSED        the context is closed */
 hostcall_status hostcall_host_complete(hostcall_context *context, uint64_t call_id, hostcall_status status,
                                        const void *data, size_t size);

@@ -31,13 +31,26 @@ static void violate(const char *what) {
 
 /* What a host function or subscription is lent. */
 typedef struct loan {
+  struct loan *next;
   atomic_int is_released;
 } loan;
+
+/* All of them, kept to the end so that a use after the release is seen. */
+static _Atomic(loan *) loans;
 
 static loan *make_loan(void) {
   loan *loan = calloc(1, sizeof *loan);
   if (loan == NULL) abort();
+  loan->next = atomic_load(&loans);
+  while (!atomic_compare_exchange_weak(&loans, &loan->next, loan)) continue;
   return loan;
+}
+
+static void free_loans(void) {
+  for (loan *loan = loans, *next; loan != NULL; loan = next) {
+    next = loan->next;
+    free(loan);
+  }
 }
 
 static void use(void *user_data) {
@@ -49,7 +62,6 @@ static void release(void *user_data) {
   loan *loan = user_data;
   if (atomic_fetch_add(&loan->is_released, 1) != 0) violate("a pointer is released twice");
   atomic_fetch_add(&released, 1);
-  free(loan);
 }
 
 /* Calls that are completed by whichever thread comes along. */
@@ -91,6 +103,10 @@ static void run(hostcall_context *context, const hostcall_invocation *invocation
     pthread_mutex_unlock(&kept->mutex);
     if (was_free) return;
   }
+  if ((invocation->flags & HOSTCALL_ARGUMENTS) != 0) hostcall_add_credit(context, invocation->call_id, 2);
+  if ((invocation->flags & HOSTCALL_ITEMS_TAKEN) != 0) {
+    hostcall_send_item_wait(context, invocation->call_id, "item", 4, HOSTCALL_RAW, 5);
+  }
   if (number % 16 == 1) {
     hostcall_call_options options = HOSTCALL_CALL_OPTIONS_INIT;
     options.timeout_milliseconds = 20;
@@ -110,6 +126,11 @@ static void on_cancel(hostcall_context *context, uint64_t call_id, hostcall_stat
   use(user_data);
   if (why == HOSTCALL_OK) violate("a call was cancelled for no reason");
   hostcall_host_complete(context, call_id, HOSTCALL_CANCELLED, NULL, 0);
+}
+
+static void on_argument(hostcall_context *context, uint64_t id, const hostcall_item *item, void *user_data) {
+  use(user_data);
+  if (item != NULL) hostcall_add_credit(context, id, 1);
 }
 
 static void on_event(hostcall_context *context, uint64_t subscription, const hostcall_event *event, void *user_data) {
@@ -150,11 +171,10 @@ static void register_one(hostcall_context *context, unsigned random) {
   options.mode = random % 2 == 0 ? HOSTCALL_REPLACE : HOSTCALL_SHARED;
   options.concurrency = 1 + (random >> 4) % 8;
   options.on_cancel = on_cancel;
+  options.on_item = on_argument;
   loan *loan = make_loan();
   if (hostcall_register_host_fn(context, names[(random >> 8) % NAMES], &options, run, loan, release) == HOSTCALL_OK) {
     atomic_fetch_add(&lent, 1);
-  } else {
-    free(loan);
   }
 }
 
@@ -183,11 +203,36 @@ static void call_and_wait(hostcall_context *context, unsigned random) {
   hostcall_result_free(&result);
 }
 
+/* Takes items, and asks for more now and then. */
+static void on_item(hostcall_context *context, uint64_t id, const hostcall_item *item, void *user_data) {
+  (void)item, (void)user_data;
+  hostcall_add_credit(context, id, 1);
+}
+
+static void stream_one(hostcall_context *context, unsigned random) {
+  hostcall_call_options options = HOSTCALL_CALL_OPTIONS_INIT;
+  options.timeout_milliseconds = 1 + (random >> 4) % 50;
+  options.item_credit = 1 + random % 4;
+  options.on_item = on_item;
+  if (random % 2 == 0) options.flags = HOSTCALL_ARGUMENTS;
+  uint64_t request = 0;
+  char *memory = malloc(1);
+  if (hostcall_call(context, called[(random >> 8) % NAMES], &options, "payload", 7, on_result, memory, &request) !=
+      HOSTCALL_OK) {
+    free(memory);
+    return;
+  }
+  atomic_fetch_add(&begun, 1);
+  if (random % 2 != 0) return;
+  hostcall_send_item(context, request, "1", 1, HOSTCALL_RAW);
+  hostcall_send_item_wait(context, request, "2", 1, HOSTCALL_RAW, 5);
+  hostcall_end_items(context, request);
+}
+
 static void subscribe_for_a_moment(hostcall_context *context) {
   loan *loan = make_loan();
   uint64_t subscription = 0;
   if (hostcall_subscribe(context, "tick", on_event, loan, release, &subscription) != HOSTCALL_OK) {
-    free(loan);
     return;
   }
   atomic_fetch_add(&lent, 1);
@@ -207,8 +252,10 @@ static void *act(void *argument) {
       register_one(context, rest);
     } else if (choice < 32) {
       hostcall_unregister_host_fn(context, names[(rest >> 8) % NAMES]);
-    } else if (choice < 110) {
+    } else if (choice < 90) {
       call_one(context, rest);
+    } else if (choice < 110) {
+      stream_one(context, rest);
     } else if (choice < 170) {
       call_and_wait(context, rest);
     } else if (choice < 190) {
@@ -264,6 +311,7 @@ int main(int count, char **arguments) {
   printf("stress: %ld operations, %ld contexts closed, %ld calls begun and %ld told, %ld invoked, %ld completed\n",
          operations, contexts_closed, begun, told, invoked, completed);
   printf("stress: %ld pointers lent and %ld released, %ld violations\n", lent, released, violations);
+  free_loans();
   bool is_balanced = begun == told && lent == released && violations == 0;
   puts(is_balanced ? "stress: the ledger balances" : "stress: the ledger does not balance");
   return is_balanced ? 0 : 1;

@@ -180,9 +180,14 @@ static void a_deadline_ends_the_call_on_both_sides(void **state) {
   gate_wait(&shelf.over, 1);
   assert_int_equal(shelf.why, HOSTCALL_TIMEOUT);
   assert_in_range(shelf.timeouts[0], 1, 20);
+  expect_is(hostcall_call_state(context, shelf.calls[0]), HOSTCALL_LATE);
   expect_is(hostcall_host_complete(context, shelf.calls[0], HOSTCALL_OK, "too late", 8), HOSTCALL_LATE);
   expect_is(hostcall_host_complete(context, shelf.calls[0], HOSTCALL_OK, "too late", 8), HOSTCALL_LATE);
+  /* One that nobody completes is told of its end once, also when its context is closed after that. */
+  expect_is(hostcall_call_wait(context, "shelf", &options, NULL, 0, NULL), HOSTCALL_TIMEOUT);
+  gate_wait(&shelf.over, 2);
   expect_ok(hostcall_close(context));
+  assert_int_equal(gate_count(&shelf.over), 2);
 }
 
 static void pass_on(hostcall_context *context, const hostcall_invocation *invocation, void *user_data) {

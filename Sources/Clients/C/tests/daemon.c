@@ -85,6 +85,12 @@ static void a_context_that_is_not_to_connect_again_is_over(void **state) {
   gate_wait(&ends[1], 1);
   expect_is(hostcall_call_wait(context, "hold", NULL, NULL, 0, NULL), HOSTCALL_CONNECTION_LOST);
   expect_ok(hostcall_close(context));
+  /* Who polls learns it. */
+  daemon_start(&daemon, folder);
+  context = connect_context(&daemon, HOSTCALL_NO_RECONNECT | HOSTCALL_POLLED);
+  daemon_end(&daemon, SIGKILL);
+  expect_is(hostcall_poll(context, -1, NULL), HOSTCALL_CONNECTION_LOST);
+  expect_ok(hostcall_close(context));
   remove_folder(folder);
 }
 

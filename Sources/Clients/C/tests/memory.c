@@ -8,6 +8,8 @@ static void a_buffer_is_freed_once_however_often_it_is_asked_for(void **state) {
   assert_int_equal(buffer.size, 1000);
   for (size_t index = 0; index < buffer.size; index++) assert_int_equal(buffer.data[index], 0);
   memset(buffer.data, 7, buffer.size);
+  expect_is(hostcall_buffer_alloc(1, &buffer), HOSTCALL_INVALID_ARGUMENT);
+  assert_int_equal(buffer.size, 1000);
   hostcall_buffer copy = buffer;
   hostcall_buffer_free(&buffer);
   assert_null(buffer.data);

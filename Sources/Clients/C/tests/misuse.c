@@ -50,6 +50,13 @@ static void what_is_no_context_is_told_to_be_none(void **state) {
   expect_everywhere((hostcall_context *)&something, HOSTCALL_INVALID_ARGUMENT);
   expect_everywhere((hostcall_context *)UINTPTR_MAX, HOSTCALL_INVALID_ARGUMENT);
   expect_is(hostcall_close((hostcall_context *)&something), HOSTCALL_INVALID_ARGUMENT);
+  /* Nor does what looks like one take the real one along. */
+  hostcall_context *context = open_context(0);
+  for (uintptr_t bit = 1; bit < 16; bit <<= 1) {
+    expect_is(hostcall_close((hostcall_context *)((uintptr_t)context ^ bit)), HOSTCALL_INVALID_ARGUMENT);
+  }
+  expect_ok(hostcall_ping(context));
+  expect_ok(hostcall_close(context));
 }
 
 static void a_closed_context_is_told_to_be_closed(void **state) {
@@ -151,6 +158,8 @@ static void values_that_cannot_be_are_refused(void **state) {
   hostcall_call_options call = HOSTCALL_CALL_OPTIONS_INIT;
   call.flags = 1u << 30;
   expect_is(hostcall_call_wait(context, "a", &call, NULL, 0, NULL), HOSTCALL_INVALID_ARGUMENT);
+  call.flags = HOSTCALL_NO_REPLY | HOSTCALL_ARGUMENTS;
+  expect_is(hostcall_call(context, "a", &call, NULL, 0, NULL, NULL, NULL), HOSTCALL_INVALID_ARGUMENT);
   call.flags = HOSTCALL_ARGUMENTS;
   expect_is(hostcall_call_wait(context, "a", &call, NULL, 0, NULL), HOSTCALL_INVALID_ARGUMENT);
   call.flags = 0;

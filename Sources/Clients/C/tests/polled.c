@@ -102,9 +102,87 @@ static void a_polled_context_may_be_closed_by_its_own_function(void **state) {
   assert_int_equal(served.elsewhere + told.elsewhere, 0);
 }
 
+/* A host function that closes its context while somebody waits for it. */
+static void a_polled_context_may_be_closed_while_somebody_waits(void **state) {
+  (void)state;
+  hostcall_context *context = open_context(HOSTCALL_POLLED);
+  place served = {.thread = pthread_self()};
+  expect_ok(hostcall_register_host_fn(context, "close", NULL, close_here, &served, release_here));
+  expect_ok(hostcall_register_host_fn(context, "other", NULL, echo_here, &served, release_here));
+  expect_is(hostcall_call_wait(context, "close", NULL, NULL, 0, NULL), HOSTCALL_CLOSED);
+  assert_int_equal(served.released, 2);
+  assert_int_equal(served.elsewhere, 0);
+}
+
+/* Closes another context, inside a callback of which this one runs. */
+typedef struct pair {
+  hostcall_context *outer;
+  hostcall_context *inner;
+  hostcall_status closed;
+} pair;
+
+static void call_inner(hostcall_context *context, const hostcall_invocation *invocation, void *user_data) {
+  pair *pair = user_data;
+  hostcall_call_wait(pair->inner, "inner", NULL, NULL, 0, NULL);
+  hostcall_host_complete(context, invocation->call_id, HOSTCALL_OK, NULL, 0);
+}
+
+static void close_outer(hostcall_context *context, const hostcall_invocation *invocation, void *user_data) {
+  pair *pair = user_data;
+  pair->closed = hostcall_close(pair->outer);
+  hostcall_host_complete(context, invocation->call_id, HOSTCALL_OK, NULL, 0);
+}
+
+static void a_context_may_be_closed_by_a_callback_of_another_that_runs_inside_its_own(void **state) {
+  (void)state;
+  pair pair = {.outer = open_context(0), .inner = open_context(HOSTCALL_POLLED), .closed = -1};
+  expect_ok(hostcall_register_host_fn(pair.outer, "outer", NULL, call_inner, &pair, NULL));
+  expect_ok(hostcall_register_host_fn(pair.inner, "inner", NULL, close_outer, &pair, NULL));
+  expect_is(hostcall_call_wait(pair.outer, "outer", NULL, NULL, 0, NULL), HOSTCALL_CLOSED);
+  while (hostcall_ping(pair.inner) == HOSTCALL_OK && pair.closed != HOSTCALL_OK) continue;
+  assert_int_equal(pair.closed, HOSTCALL_OK);
+  expect_ok(hostcall_close(pair.inner));
+}
+
+/* The time that a call has which an event's callback makes, while a host function with little time waits. */
+static void note_time_left(hostcall_context *context, const hostcall_invocation *invocation, void *user_data) {
+  *(uint32_t *)user_data = invocation->timeout_milliseconds;
+  hostcall_host_complete(context, invocation->call_id, HOSTCALL_OK, NULL, 0);
+}
+
+static void call_for_event(hostcall_context *context, uint64_t subscription, const hostcall_event *event,
+                           void *user_data) {
+  (void)subscription, (void)event, (void)user_data;
+  hostcall_call_wait(context, "time", NULL, NULL, 0, NULL);
+}
+
+static void publish_and_wait(hostcall_context *context, const hostcall_invocation *invocation, void *user_data) {
+  uint32_t *left = user_data;
+  hostcall_publish(context, "tick", NULL, NULL, 0, NULL);
+  for (int tries = 0; tries < 1000 && *left == 0; tries++) hostcall_ping(context);
+  hostcall_host_complete(context, invocation->call_id, HOSTCALL_OK, NULL, 0);
+}
+
+static void a_callback_inherits_nothing_from_another_that_waits(void **state) {
+  (void)state;
+  hostcall_context *context = open_context(HOSTCALL_POLLED);
+  uint32_t left = 0;
+  expect_ok(hostcall_register_host_fn(context, "time", NULL, note_time_left, &left, NULL));
+  expect_ok(hostcall_register_host_fn(context, "wait", NULL, publish_and_wait, &left, NULL));
+  expect_ok(hostcall_subscribe(context, "tick", call_for_event, NULL, NULL, NULL));
+  hostcall_call_options options = HOSTCALL_CALL_OPTIONS_INIT;
+  options.timeout_milliseconds = 5000;
+  expect_ok(hostcall_call_wait(context, "wait", &options, NULL, 0, NULL));
+  assert_true(left > 5000);
+  expect_ok(hostcall_close(context));
+}
+
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(callbacks_run_where_the_program_polls),
     cmocka_unit_test(who_waits_runs_callbacks_meanwhile),
     cmocka_unit_test(a_polled_context_may_be_closed_by_its_own_function),
+    cmocka_unit_test(a_polled_context_may_be_closed_while_somebody_waits),
+    cmocka_unit_test(a_context_may_be_closed_by_a_callback_of_another_that_runs_inside_its_own),
+    cmocka_unit_test(a_callback_inherits_nothing_from_another_that_waits),
 };
 const test_group polled_tests = {"polled", tests, sizeof tests / sizeof *tests};

@@ -34,7 +34,7 @@ int gate_count(gate *gate);
 /* A context with a bridge of its own. */
 hostcall_context *open_context(uint32_t flags);
 
-/* What every fixture is torn down with. */
+/* Fails the test where a function has returned something else, with the thread's last error. */
 void expect_status(hostcall_status found, hostcall_status expected, const char *what, int line);
 #define expect_is(call, expected) expect_status((call), (expected), #call, __LINE__)
 #define expect_ok(call) expect_is(call, HOSTCALL_OK)
