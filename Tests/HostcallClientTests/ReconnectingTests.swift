@@ -263,6 +263,7 @@ import Testing
       try await client.call("f", [UInt8](repeating: 1, count: 60))
     }
     #expect(error.status == .overloaded && error.message.contains("largestQueueBytes"))
+    try await next.expect(.hello)
     next.welcome()
     next.answer(try await next.expect(.call))
     _ = try await first
