@@ -9,6 +9,8 @@ final class Strand: Sendable {
     var jobs = Queue<Dispatcher.Job>()
     /// Whether one of them runs, or waits to; also while they are held.
     var isUnderWay: Bool
+    /// Whether nothing will run any more.
+    var isDropped = false
   }
 
   private let dispatcher: Dispatcher
@@ -23,7 +25,10 @@ final class Strand: Sendable {
   /// None of those that are held will run, nor what comes.
   func dropAll() {
     // What they refer to ends outside of the lock.
-    _ = state.withLock { $0.jobs.removeAll() }
+    _ = state.withLock { state in
+      state.isDropped = true
+      return state.jobs.removeAll()
+    }
   }
 
   /// Runs those that were held, and from now on all.
@@ -34,6 +39,8 @@ final class Strand: Sendable {
   /// Runs a callback once those before it have returned.
   func run(_ job: @escaping Dispatcher.Job) {
     let isFirst = state.withLock { state in
+      // Kept, it would keep what it refers to, which often has this strand.
+      if state.isDropped { return false }
       state.jobs.append(job)
       defer { state.isUnderWay = true }
       return !state.isUnderWay
