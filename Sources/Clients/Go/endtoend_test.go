@@ -341,6 +341,32 @@ func TestShuttingDownAWorkerLosesNoCall(t *testing.T) {
 	group.Wait()
 }
 
+func TestShuttingDownWhileTheDaemonIsKilledIsAnError(t *testing.T) {
+	d := startDaemon(t, "")
+	worker, caller := d.connect(), d.connect()
+	runs, release := make(chan struct{}), make(chan struct{})
+	d.serve(worker, "hold", func(context.Context, *hostcall.Request) ([]byte, error) {
+		close(runs)
+		<-release
+		return nil, nil
+	})
+	reply := laterCall(context.Background(), caller, "hold", "")
+	receive(t, runs)
+	down := later(func() (int, error) { return 0, worker.Shutdown(context.Background()) })
+	wait(t, "the worker is leaving", func() bool {
+		_, err := worker.Call(context.Background(), "hostcall.echo", nil)
+		return errors.Is(err, hostcall.ErrClosed)
+	})
+	d.kill()
+	close(release)
+	if _, err := down.get(t); !errors.Is(err, hostcall.ErrConnectionLost) {
+		t.Errorf("shutting down has ended with %v", err)
+	}
+	if _, err := reply.get(t); !errors.Is(err, hostcall.ErrConnectionLost) {
+		t.Errorf("the call has ended with %v", err)
+	}
+}
+
 func TestADaemonThatStopsEndsWhatDoesNotEnd(t *testing.T) {
 	d := startDaemon(t, "[server]\nshutdown-grace-milliseconds = 100\n")
 	worker, caller := d.connect(), d.connect()

@@ -19,8 +19,9 @@ func (c *Client) Close() error {
 // (protocol section 4, Liveness and leaving). Calls made with the context of a handler still go out; other new ones fail
 // with [ErrClosed].
 //
-// Where the context ends first the client is closed all the same, as by Close; the error is then the context's. A handler
-// must not wait for it, for it waits for the handler.
+// Where the context ends first the client is closed all the same, as by Close; the error is then the context's. Where the
+// connection is lost before everything has ended and been sent, outcomes are lost, and the error is the loss
+// ([ErrConnectionLost], or [ErrClosed] after Close). A handler must not wait for it, for it waits for the handler.
 func (c *Client) Shutdown(ctx context.Context) error {
 	c.mutex.Lock()
 	link := c.link
@@ -43,24 +44,45 @@ func (c *Client) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// waitUntilIdle waits until nothing runs, nothing is asked for, and everything has been written; or the end of either.
+// waitUntilIdle waits until nothing runs, nothing is asked for, and everything has been written. Errors: the connection
+// has ended before that, or the context has.
 func (l *link) waitUntilIdle(ctx context.Context) error {
 	for {
 		l.mutex.Lock()
-		isIdle := l.lost != nil || l.goawayWasSeen && len(l.requests) == 0 && len(l.running) == 0
+		lost := l.lost
+		isIdle := lost == nil && l.goawayWasSeen && len(l.requests) == 0 && len(l.running) == 0
 		changed := l.changes.wait()
 		l.mutex.Unlock()
+		if lost != nil {
+			return l.lossOfOutcomes(lost)
+		}
+		var falls <-chan struct{}
 		if isIdle {
-			if changed = l.output.above(0); changed == nil {
+			var isEmpty bool
+			if isEmpty, falls = l.output.empties(); isEmpty {
 				return nil
 			}
 		}
 		select {
 		case <-changed:
+		case <-falls:
 		case <-ctx.Done():
 			return contextError(ctx, "", "the client was closed before everything that it ran had ended")
 		}
 	}
+}
+
+// lossOfOutcomes is the end of a connection as an error where something was under way or has not left; nil where nothing
+// was.
+func (l *link) lossOfOutcomes(lost *Error) error {
+	// What was there at the end still leaves, or does not.
+	<-l.output.done
+	if !l.leftSomething && !l.output.hasLostContent() {
+		return nil
+	}
+	copied := *lost
+	copied.Message += ", before everything that this client ran had ended: outcomes are lost"
+	return &copied
 }
 
 // finish is the end of the client; reason is nil where this program wanted it.

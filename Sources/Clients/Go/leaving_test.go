@@ -3,6 +3,7 @@ package hostcall_test
 import (
 	"context"
 	"errors"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +122,65 @@ func TestShuttingDownEndsWithItsContext(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 	receive(t, client.Done())
+}
+
+func TestShuttingDownSaysWhatTheLossOfTheConnectionHasCost(t *testing.T) {
+	d := newFakeDaemon(t)
+	for _, what := range []string{"a running call", "a request", "an outcome that was not sent", "nothing"} {
+		t.Run(what, func(t *testing.T) {
+			client, peer := d.connect()
+			release := make(chan struct{})
+			peer.register(client, "hold", 1, func(ctx context.Context, r *hostcall.Request) ([]byte, error) {
+				<-release
+				return make([]byte, 8<<20), nil
+			})
+			if what != "nothing" && what != "a request" {
+				peer.invoke(5, 1, "")
+				peer.barrier()
+			}
+			if what == "a request" {
+				laterCall(context.Background(), client, "a", "")
+				peer.expect(wire.Call)
+			}
+			down := later(func() (int, error) { return 0, client.Shutdown(context.Background()) })
+			peer.expect(wire.Goaway)
+			peer.send(wire.Header{Kind: wire.Pong, ID: peer.expect(wire.Ping).ID}, "", nil, nil)
+			if what == "an outcome that was not sent" {
+				close(release)
+				// Its beginning comes, and the rest does not fit into the socket.
+				io.ReadFull(peer.connection, make([]byte, 1))
+			}
+			peer.connection.Close()
+			_, err := down.get(t)
+			if what == "nothing" {
+				if err != nil {
+					t.Error(err)
+				}
+			} else if !errors.Is(err, hostcall.ErrConnectionLost) || !strings.HasSuffix(err.Error(), "outcomes are lost") {
+				t.Errorf("the error is %v", err)
+			}
+			if what != "an outcome that was not sent" {
+				close(release)
+			}
+			receive(t, client.Done())
+		})
+	}
+}
+
+func TestClosingCutsAShutdownShortWhichSaysSo(t *testing.T) {
+	client, peer := newFakeDaemon(t).connect()
+	peer.register(client, "hold", 1, func(ctx context.Context, r *hostcall.Request) ([]byte, error) {
+		<-ctx.Done()
+		return nil, nil
+	})
+	peer.invoke(5, 1, "")
+	peer.barrier()
+	down := later(func() (int, error) { return 0, client.Shutdown(context.Background()) })
+	peer.expect(wire.Goaway)
+	client.Close()
+	if _, err := down.get(t); !errors.Is(err, hostcall.ErrClosed) {
+		t.Errorf("the error is %v", err)
+	}
 }
 
 func TestShuttingDownWithoutAConnectionCloses(t *testing.T) {

@@ -44,6 +44,8 @@ type link struct {
 	goawayWasSeen bool
 	// Why the connection has ended; nil while it has not.
 	lost *Error
+	// Whether requests or running calls were left when it ended; it does not change after that.
+	leftSomething bool
 	// Broadcast when a request or running call has ended, the daemon has seen our GOAWAY, or the connection has ended.
 	changes       signal
 	livenessTimer *time.Timer
@@ -156,6 +158,7 @@ func (l *link) lose(failure *Error) {
 	l.lost = failure
 	requests, running, pings := l.requests, l.running, l.pings
 	l.requests, l.running, l.pings = nil, nil, nil
+	l.leftSomething = len(requests) > 0 || len(running) > 0
 	l.livenessTimer.Stop()
 	l.changes.broadcast()
 	for _, request := range running {

@@ -30,6 +30,8 @@ type output struct {
 	queuedBytes int
 	// No more frames are taken; those that are there still leave.
 	isClosed bool
+	// How many bytes were ever appended, up to the last frame that carries something of the program's, and written.
+	appendedBytes, contentBytes, writtenBytes uint64
 	// Broadcast as queuedBytes falls.
 	falls signal
 	// Closed when the writer has ended.
@@ -53,6 +55,11 @@ func (o *output) append(header wire.Header, name string, metadata, payload []byt
 	before := len(o.waiting)
 	o.waiting = wire.AppendFrame(o.waiting, header, name, metadata, payload)
 	o.queuedBytes += len(o.waiting) - before
+	o.appendedBytes += uint64(len(o.waiting) - before)
+	switch header.Kind {
+	case wire.Call, wire.Complete, wire.Item, wire.Publish:
+		o.contentBytes = o.appendedBytes
+	}
 	if before == 0 {
 		o.wakes.Signal()
 	}
@@ -75,6 +82,23 @@ func (o *output) above(bytes int) <-chan struct{} {
 		return nil
 	}
 	return o.falls.wait()
+}
+
+// empties says whether everything that was appended has been written; where not, falls is closed when that may change.
+func (o *output) empties() (isEmpty bool, falls <-chan struct{}) {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	if o.writtenBytes == o.appendedBytes {
+		return true, nil
+	}
+	return false, o.falls.wait()
+}
+
+// hasLostContent says whether something of the program's was not written.
+func (o *output) hasLostContent() bool {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	return o.writtenBytes < o.contentBytes
 }
 
 // write writes until close, then what is left by then, for as long as flushDuration, and closes the connection.
@@ -138,6 +162,7 @@ func (o *output) hasWritten(bytes int) {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
 	o.queuedBytes -= bytes
+	o.writtenBytes += uint64(bytes)
 	o.falls.broadcast()
 }
 
