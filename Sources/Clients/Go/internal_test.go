@@ -2,7 +2,9 @@ package hostcall
 
 import (
 	"net"
+	"runtime"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -128,6 +130,43 @@ func TestFramesThatComeDuringAWriteLeaveTogether(t *testing.T) {
 	if o.queued() != 0 || o.above(0) != nil {
 		t.Errorf("%d bytes are left", o.queued())
 	}
+}
+
+// brokenConnection takes nothing, and notes what is done with it.
+type brokenConnection struct {
+	net.Conn
+	listens chan struct{}
+	closed  chan struct{}
+}
+
+func (c *brokenConnection) Write([]byte) (int, error)        { return 0, syscall.EPIPE }
+func (c *brokenConnection) SetWriteDeadline(time.Time) error { return nil }
+func (c *brokenConnection) Close() error                     { close(c.closed); return nil }
+func (c *brokenConnection) SetReadDeadline(time.Time) error  { close(c.listens); return nil }
+
+func TestAConnectionThatTakesNothingIsStillReadToItsEnd(t *testing.T) {
+	o := newOutput()
+	connection := &brokenConnection{listens: make(chan struct{}), closed: make(chan struct{})}
+	go o.write(connection)
+	o.append(wire.Header{Kind: wire.Ping}, "", nil, nil)
+	<-connection.listens
+	for end := time.Now().Add(10 * time.Second); o.append(wire.Header{Kind: wire.Ping}, "", nil, nil); {
+		if time.Now().After(end) {
+			t.Fatal("frames are still taken")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	for i := 0; i < 100; i++ {
+		runtime.Gosched()
+	}
+	select {
+	case <-connection.closed:
+		t.Error("it was closed before the reader had found the end")
+	default:
+	}
+	o.close(connection, time.Second)
+	<-connection.closed
+	<-o.done
 }
 
 func TestNoticesThatNobodyTakesAreLostAndHoldNobodyUp(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -195,6 +196,8 @@ func endReason(err error) string {
 		return "the daemon has closed it"
 	case err == io.ErrUnexpectedEOF:
 		return "the daemon has closed it in the middle of a frame"
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		return "the daemon takes nothing any more"
 	case errors.As(err, &errno):
 		return errno.Error()
 	}

@@ -14,6 +14,8 @@ const (
 	largestWriteBytes = 256 << 10
 	// largestKeptBytes is the largest empty buffer that is kept for later frames.
 	largestKeptBytes = 1 << 20
+	// lastWordsDuration is how long a daemon that takes nothing any more is listened to.
+	lastWordsDuration = time.Second
 )
 
 // output is what waits to be written to the connection: frames are appended by anybody and leave, many at a time, by one
@@ -34,12 +36,14 @@ type output struct {
 	appendedBytes, contentBytes, writtenBytes uint64
 	// Broadcast as queuedBytes falls.
 	falls signal
+	// Closed by close, once.
+	closes chan struct{}
 	// Closed when the writer has ended.
 	done chan struct{}
 }
 
 func newOutput() *output {
-	o := &output{done: make(chan struct{})}
+	o := &output{closes: make(chan struct{}), done: make(chan struct{})}
 	o.wakes.L = &o.mutex
 	return o
 }
@@ -116,9 +120,11 @@ func (o *output) write(connection net.Conn) {
 				n = largestWriteBytes
 			}
 			if _, err := connection.Write(rest[:n]); err != nil {
-				// A daemon that closes says why first, and that is what should be told: the reader finds the end, soon.
-				connection.SetReadDeadline(time.Now().Add(time.Second))
+				// A daemon that closes says why first, and that is what should be told: the reader, which shares the
+				// connection, finds the end soon, and has it closed.
+				connection.SetReadDeadline(time.Now().Add(lastWordsDuration))
 				o.fail()
+				<-o.closes
 				return
 			}
 			rest = rest[n:]
@@ -175,7 +181,8 @@ func (o *output) fail() {
 	o.falls.broadcast()
 }
 
-// close takes no more frames, has what is there written, for so long at most, and then the connection closed.
+// close takes no more frames, has what is there written, for so long at most, and then the connection closed. It is called
+// once.
 func (o *output) close(connection net.Conn, flushDuration time.Duration) {
 	connection.SetWriteDeadline(time.Now().Add(flushDuration))
 	o.mutex.Lock()
@@ -183,6 +190,7 @@ func (o *output) close(connection net.Conn, flushDuration time.Duration) {
 	o.isClosed = true
 	o.wakes.Signal()
 	o.falls.broadcast()
+	close(o.closes)
 }
 
 // signal tells any number of waiters that something may have changed. Its owner's mutex guards it.
