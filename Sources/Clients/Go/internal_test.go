@@ -102,14 +102,16 @@ func TestFramesThatComeDuringAWriteLeaveTogether(t *testing.T) {
 	header := wire.Header{Kind: wire.Ping}
 	o.append(header, "", nil, nil)
 	// The writer takes the first one and stands in its write, while a thousand follow.
-	for {
+	for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
 		o.mutex.Lock()
 		taken := len(o.waiting) == 0
 		o.mutex.Unlock()
 		if taken {
 			break
 		}
-		time.Sleep(time.Millisecond)
+		if time.Now().After(end) {
+			t.Fatal("the writer has not taken the first frame")
+		}
 	}
 	for i := 0; i < 1000; i++ {
 		o.append(header, "", nil, nil)
