@@ -41,7 +41,7 @@ func (r *Reply) JSON(value any) error {
 // daemon's word. Without one the daemon's default holds, 30 s. When the context is cancelled the call is cancelled, also
 // in the worker; Call then returns the daemon's word on how the call has ended, which comes at once: mostly an error
 // that wraps context.Canceled, or the result, where that was on its way already. A daemon that does not answer is waited
-// for no longer than [CancelGrace].
+// for no longer than [CancelGrace] after the context has ended, and a connection until then.
 //
 // The payload may be used again when Call returns. Errors: *[Error].
 func (c *Client) Call(ctx context.Context, name string, payload []byte, options ...CallOption) (*Reply, error) {
@@ -185,6 +185,7 @@ func (p *pendingCall) waitAfter(ctx context.Context, l *link, id uint64) (*Reply
 	if ctx.Err() == context.DeadlineExceeded {
 		l.cancel(id)
 	}
+	l.abandon(id)
 	// The outcome may still come, and so this one is not used again.
 	return nil, l.unanswered(ctx, p.name)
 }
@@ -196,9 +197,12 @@ func (l *link) cancel(id uint64) {
 
 // unanswered is what a caller gets whose context has ended, and whose daemon does not say how the call has.
 func (l *link) unanswered(ctx context.Context, function string) *Error {
+	end := "the cancellation"
+	if ctx.Err() == context.DeadlineExceeded {
+		end = "the deadline"
+	}
 	return contextError(ctx, function,
-		"the context has ended, and the daemon has not said within "+l.client.cancelGrace.String()+
-			" how the call has (CancelGrace)")
+		"the daemon has not answered within "+l.client.cancelGrace.String()+" of "+end+" (CancelGrace)")
 }
 
 // because is the error of a call whose context may have ended, which then has brought it about.

@@ -166,7 +166,8 @@ func TestADaemonThatDoesNotAnswerACancellationIsNotWaitedForLong(t *testing.T) {
 	cancel()
 	_, err := reply.get(t)
 	checkStatus(t, err, hostcall.Cancelled, hostcall.FromClient)
-	if !errors.Is(err, context.Canceled) {
+	if !errors.Is(err, context.Canceled) || err.Error() !=
+		"slow: CANCELLED: the daemon has not answered within 1ms of the cancellation (CancelGrace)" {
 		t.Errorf("the error is %v", err)
 	}
 	// What comes after all goes nowhere, and breaks nothing.
@@ -202,11 +203,63 @@ func TestADeadlineThatTheDaemonDoesNotTellOfHoldsAllTheSame(t *testing.T) {
 	defer cancel()
 	_, err := client.Call(ctx, "slow", nil)
 	checkStatus(t, err, hostcall.Timeout, hostcall.FromClient)
-	if !errors.Is(err, context.DeadlineExceeded) {
+	if !errors.Is(err, context.DeadlineExceeded) || err.Error() !=
+		"slow: TIMEOUT: the daemon has not answered within 1ms of the deadline (CancelGrace)" {
 		t.Errorf("the error is %v", err)
 	}
-	peer.expect(wire.Call)
+	call := peer.expect(wire.Call)
 	peer.expect(wire.Cancel)
+	// What comes after all goes nowhere, and breaks nothing.
+	peer.result(call, hostcall.OK, "late")
+	peer.barrier()
+}
+
+func TestACallThatWaitsForAConnectionEndsAtItsDeadline(t *testing.T) {
+	d := newFakeDaemon(t)
+	client, peer := d.connect()
+	peer.connection.Close()
+	wait(t, "the loss is noticed", func() bool { _, ok := client.Server(); return !ok })
+	// The daemon takes the connection, and says nothing.
+	for what, begin := range map[string]func(ctx context.Context) error{
+		"a call":        func(ctx context.Context) error { _, err := client.Call(ctx, "a", nil); return err },
+		"a stream":      func(ctx context.Context) error { _, err := client.Stream(ctx, "a", nil); return err },
+		"a publication": func(ctx context.Context) error { _, err := client.Publish(ctx, "a", nil); return err },
+	} {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
+		_, err := later(func() (int, error) { return 0, begin(ctx) }).get(t)
+		cancel()
+		checkStatus(t, err, hostcall.Timeout, hostcall.FromClient)
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "there was no connection to hostcalld at ") {
+			t.Errorf("%s has ended with %v", what, err)
+		}
+	}
+}
+
+func TestRequestsThatNobodyWaitsForHoldNoShutdownUp(t *testing.T) {
+	client, peer := newFakeDaemon(t).connect(hostcall.CancelGrace(time.Millisecond))
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
+	defer cancel()
+	stream, call := openStream(context.Background(), t, client, peer)
+	stream.Close()
+	peer.expect(wire.Cancel)
+	published := later(func() (int, error) { return client.Publish(ctx, "a", nil) })
+	peer.expect(wire.Publish)
+	_, err := published.get(t)
+	checkStatus(t, err, hostcall.Timeout, hostcall.FromClient)
+	again, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
+	defer cancel()
+	_, err = client.Call(again, "a", nil)
+	checkStatus(t, err, hostcall.Timeout, hostcall.FromClient)
+	second := peer.expect(wire.Call)
+	peer.expect(wire.Cancel)
+	peer.item(call.ID, 0, "late")
+	peer.barrier()
+	down := later(func() (int, error) { return 0, client.Shutdown(context.Background()) })
+	peer.expect(wire.Goaway)
+	// One that comes while the client leaves is passed over too.
+	peer.result(second, hostcall.OK, "late")
+	peer.send(wire.Header{Kind: wire.Pong, ID: peer.expect(wire.Ping).ID}, "", nil, nil)
+	down.must(t)
 }
 
 func TestNothingIsSentForAContextThatHasEnded(t *testing.T) {

@@ -7,7 +7,11 @@ func (l *link) receiveItem(frame *wire.Frame) error {
 	if frame.ID&requestMark != 0 {
 		l.mutex.Lock()
 		stream, _ := l.requests[frame.ID].(*Stream)
+		_, isAbandoned := l.abandoned[frame.ID]
 		l.mutex.Unlock()
+		if isAbandoned {
+			return nil
+		}
 		if stream == nil {
 			return wire.Violationf("ITEM without credit")
 		}
@@ -16,8 +20,7 @@ func (l *link) receiveItem(frame *wire.Frame) error {
 		case items == nil:
 			return wire.Violationf("ITEM without credit")
 		case frame.IsTooLarge:
-			stream.cancel()
-			stream.finish(nil, l.itemTooLarge(frame).about(stream.name))
+			stream.giveUp(l.itemTooLarge(frame).about(stream.name))
 			return nil
 		}
 		return items.put(frame)

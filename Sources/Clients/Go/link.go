@@ -35,6 +35,8 @@ type link struct {
 	mutex sync.Mutex
 	// Requests without a RESULT, by request id.
 	requests map[uint64]requester
+	// Ids of requests without a RESULT for which nobody waits any more; what still comes for them is passed over.
+	abandoned map[uint64]struct{}
 	// PINGs without a PONG, by id.
 	pings map[uint64]pendingPing
 	// INVOKEs without a COMPLETE, by correlation id.
@@ -52,7 +54,8 @@ type link struct {
 	livenessTimer *time.Timer
 }
 
-// requester is what a RESULT answers. Exactly one of its methods is called, once; neither may wait.
+// requester is what a RESULT answers. Exactly one of its methods is called, once, unless the request is abandoned; neither
+// may wait.
 type requester interface {
 	// answer is told of the RESULT, in the order in which frames come. Errors: a violation.
 	answer(l *link, frame *wire.Frame) error
@@ -79,7 +82,7 @@ func newLink(c *Client, connection *heardConnection, reader *wire.Reader, server
 	return &link{
 		client: c, connection: connection, reader: reader, output: newOutput(), server: server,
 		readySince: time.Now(), readerDone: make(chan struct{}),
-		requests: map[uint64]requester{}, pings: map[uint64]pendingPing{}, running: map[uint64]*Request{},
+		requests: map[uint64]requester{}, abandoned: map[uint64]struct{}{}, pings: map[uint64]pendingPing{}, running: map[uint64]*Request{},
 		functions: map[uint32]*Registration{},
 	}
 }
@@ -106,6 +109,20 @@ func (l *link) request(r requester, header wire.Header, name string, metadata, p
 	l.mutex.Unlock()
 	l.output.append(header, name, metadata, payload)
 	return header.ID, nil
+}
+
+// abandon is for whoever does not wait for the RESULT of a request any more.
+func (l *link) abandon(id uint64) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	if _, ok := l.requests[id]; !ok {
+		return
+	}
+	delete(l.requests, id)
+	l.abandoned[id] = struct{}{}
+	if len(l.requests) == 0 {
+		l.changes.broadcast()
+	}
 }
 
 // refusal is why a body of so many bytes cannot be sent; nil where it can.
@@ -158,7 +175,7 @@ func (l *link) lose(failure *Error) {
 	}
 	l.lost = failure
 	requests, running, pings := l.requests, l.running, l.pings
-	l.requests, l.running, l.pings = nil, nil, nil
+	l.requests, l.abandoned, l.running, l.pings = nil, nil, nil, nil
 	l.leftSomething = len(requests) > 0 || len(running) > 0
 	l.livenessTimer.Stop()
 	l.changes.broadcast()

@@ -95,7 +95,7 @@ func (l *link) checkLiveness() {
 	for _, ping := range l.pings {
 		awaitsAnswer = awaitsAnswer || ping.purpose == livenessPing
 	}
-	matters := isServing || len(l.requests) > 0 || len(l.running) > 0 || len(l.pings) > 0
+	matters := isServing || len(l.requests)+len(l.abandoned) > 0 || len(l.running) > 0 || len(l.pings) > 0
 	if !isOver {
 		l.livenessTimer.Reset(l.client.livenessLimit / 3)
 	}

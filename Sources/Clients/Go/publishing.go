@@ -15,7 +15,8 @@ func (c *Client) Publish(
 	ctx context.Context, name string, payload []byte, options ...PublishOption,
 ) (subscribers int, err error) {
 	p := &publication{name: name, done: make(chan publicationOutcome, 1)}
-	if failure := c.sendPublication(ctx, name, payload, options, p); failure != nil {
+	link, id, failure := c.sendPublication(ctx, name, payload, options, p)
+	if failure != nil {
 		return 0, failure
 	}
 	select {
@@ -25,6 +26,7 @@ func (c *Client) Publish(
 		}
 		return o.subscribers, nil
 	case <-ctx.Done():
+		link.abandon(id)
 		return 0, contextError(ctx, name, "the daemon has not confirmed the event yet")
 	}
 }
@@ -32,47 +34,49 @@ func (c *Client) Publish(
 // PublishNoReply publishes an event and wants no answer. It returns when the event is on its way to the daemon, which may
 // refuse it without a word. Errors: those where it could not be sent.
 func (c *Client) PublishNoReply(ctx context.Context, name string, payload []byte, options ...PublishOption) error {
-	if failure := c.sendPublication(ctx, name, payload, options, nil); failure != nil {
+	if _, _, failure := c.sendPublication(ctx, name, payload, options, nil); failure != nil {
 		return failure
 	}
 	return nil
 }
 
+// sendPublication writes PUBLISH, whose RESULT p will be told of; there is none where p is nil.
 func (c *Client) sendPublication(
 	ctx context.Context, name string, payload []byte, options []PublishOption, p *publication,
-) *Error {
+) (*link, uint64, *Error) {
 	s := callSettings{}
 	for _, option := range options {
 		option.applyToCall(&s)
 	}
 	checked, failure := s.check(name, nil)
 	if failure != nil {
-		return failure
+		return nil, 0, failure
 	}
 	if ctx.Err() != nil {
-		return contextError(ctx, name, "the context had ended before the event was sent")
+		return nil, 0, contextError(ctx, name, "the context had ended before the event was sent")
 	}
 	link, failure := c.acquire(ctx, name)
 	if failure != nil {
-		return failure
+		return nil, 0, failure
 	}
 	if failure := link.lack("events", name); failure != nil {
-		return failure
+		return nil, 0, failure
 	}
 	if failure := link.refusal("the event", name, checked.bodyBytes(payload)); failure != nil {
-		return failure
+		return nil, 0, failure
 	}
 	header := wire.Header{Kind: wire.Publish, Encoding: uint8(checked.encoding)}
 	if p == nil {
 		if !link.output.append(header, name, checked.metadata, payload) {
-			return link.lossReason().about(name)
+			return nil, 0, link.lossReason().about(name)
 		}
-		return nil
+		return link, 0, nil
 	}
-	if _, failure = link.request(p, header, name, checked.metadata, payload); failure != nil {
-		return failure.about(name)
+	id, failure := link.request(p, header, name, checked.metadata, payload)
+	if failure != nil {
+		return nil, 0, failure.about(name)
 	}
-	return nil
+	return link, id, nil
 }
 
 // publication is a PUBLISH that waits for its RESULT.

@@ -72,13 +72,15 @@ func (l *link) receiveResult(frame *wire.Frame) error {
 	l.mutex.Lock()
 	r, ok := l.requests[frame.ID]
 	delete(l.requests, frame.ID)
+	_, isAbandoned := l.abandoned[frame.ID]
+	delete(l.abandoned, frame.ID)
 	isOver := l.lost != nil
 	if len(l.requests) == 0 {
 		l.changes.broadcast()
 	}
 	l.mutex.Unlock()
 	if !ok {
-		if isOver {
+		if isOver || isAbandoned {
 			return nil
 		}
 		return wire.Violationf("RESULT for the request %d, which is not outstanding", frame.ID)

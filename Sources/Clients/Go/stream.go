@@ -188,8 +188,7 @@ func (s *Stream) Close() error {
 		s.isClosed = true
 	}
 	s.mutex.Unlock()
-	s.cancel()
-	s.finish(nil, &Error{Status: Cancelled, Function: s.name, Message: "the stream was closed"})
+	s.giveUp(&Error{Status: Cancelled, Function: s.name, Message: "the stream was closed"})
 	return nil
 }
 
@@ -208,9 +207,15 @@ func (s *Stream) watch() {
 	select {
 	case <-s.done:
 	case <-grace.C:
-		s.cancel()
-		s.finish(nil, s.link.unanswered(s.ctx, s.name))
+		s.giveUp(s.link.unanswered(s.ctx, s.name))
 	}
+}
+
+// giveUp ends the call here, whatever the daemon says later.
+func (s *Stream) giveUp(failure *Error) {
+	s.cancel()
+	s.finish(nil, failure)
+	s.link.abandon(s.id)
 }
 
 // cancel sends CANCEL, once, and takes no more items.

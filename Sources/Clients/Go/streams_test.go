@@ -143,12 +143,21 @@ func TestAStreamWhoseDaemonDoesNotAnswerACancellationEndsAllTheSame(t *testing.T
 	client, peer := newFakeDaemon(t).connect(hostcall.CancelGrace(time.Millisecond))
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Millisecond)
 	defer cancel()
-	stream, _ := openStream(ctx, t, client, peer)
+	stream, call := openStream(ctx, t, client, peer)
 	if stream.Next() {
 		t.Error("an item came out of nothing")
 	}
-	checkStatus(t, stream.Err(), hostcall.Timeout, hostcall.FromClient)
+	err := stream.Err()
+	checkStatus(t, err, hostcall.Timeout, hostcall.FromClient)
+	if !errors.Is(err, context.DeadlineExceeded) || err.Error() !=
+		"s: TIMEOUT: the daemon has not answered within 1ms of the deadline (CancelGrace)" {
+		t.Errorf("the error is %v", err)
+	}
 	peer.expect(wire.Cancel)
+	// What comes after all goes nowhere, and breaks nothing.
+	peer.item(call.ID, 0, "late")
+	peer.result(call, hostcall.OK, "late")
+	peer.barrier()
 }
 
 func TestTheReplyAloneDropsItemsAndKeepsThemComing(t *testing.T) {
