@@ -35,34 +35,36 @@ func (s *itemSender) send(ctx context.Context, item Item) *Error {
 		return failure
 	}
 	for {
-		wait, failure := s.trySend(item)
-		if wait == nil || failure != nil {
+		isSent, changed, falls, failure := s.trySend(item)
+		if isSent || failure != nil {
 			return failure
 		}
 		select {
-		case <-wait:
+		case <-changed:
+		case <-falls:
 		case <-ctx.Done():
 			return s.endedWhileWaiting(ctx)
 		}
 	}
 }
 
-// trySend sends the item, or says what has to be waited for.
-func (s *itemSender) trySend(item Item) (wait <-chan struct{}, failure *Error) {
+// trySend sends the item, or says what has to be waited for: credit or the end, and, where it is not nil, that the daemon
+// reads.
+func (s *itemSender) trySend(item Item) (isSent bool, changed, falls <-chan struct{}, failure *Error) {
 	s.mutex.Lock()
 	defer s.mutex.Unlock()
 	if s.failure != nil {
-		return nil, s.failure
+		return false, nil, nil, s.failure
 	}
 	if s.credit == 0 {
-		return s.changes.wait(), nil
+		return false, s.changes.wait(), nil, nil
 	}
 	if falls := s.link.output.above(s.link.client.itemQueueBytes); falls != nil {
-		return falls, nil
+		return false, s.changes.wait(), falls, nil
 	}
 	s.credit--
 	s.append(item, 0)
-	return nil, nil
+	return true, nil, nil, nil
 }
 
 // append writes ITEM; the mutex is held, so that places and frames are in the same order.

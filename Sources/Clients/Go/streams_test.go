@@ -353,6 +353,32 @@ func TestSendersOfItemsWaitForADaemonThatDoesNotRead(t *testing.T) {
 	}
 }
 
+func TestTheEndOfACallEndsASenderThatWaitsForADaemonThatDoesNotRead(t *testing.T) {
+	client, peer := newFakeDaemon(t).connect(hostcall.ItemQueue(64 << 10))
+	stream, call := openStream(context.Background(), t, client, peer, hostcall.SendArguments())
+	peer.send(wire.Header{Kind: wire.Credit, ID: call.ID, Aux: 1 << 20}, "", nil, nil)
+	sent := make(chan struct{}, 1<<20)
+	sender := later(func() (int, error) {
+		for {
+			if err := stream.Send(context.Background(), make([]byte, 32<<10)); err != nil {
+				return 0, err
+			}
+			sent <- struct{}{}
+		}
+	})
+	// It stands still when it has not sent anything for a while.
+	for stands := false; !stands; {
+		select {
+		case <-sent:
+		case <-time.After(50 * time.Millisecond):
+			stands = true
+		}
+	}
+	stream.Close()
+	_, err := sender.get(t)
+	checkStatus(t, err, hostcall.Cancelled, hostcall.FromClient)
+}
+
 func TestADaemonWithoutStreamsOrEventsIsToldApart(t *testing.T) {
 	d := newFakeDaemon(t)
 	d.features = ""
