@@ -90,6 +90,7 @@ func (c *Client) beginConnecting() {
 func (c *Client) finishAttempt(attempt *attempt, link *link, failure *Error) {
 	c.mutex.Lock()
 	var notice Notice
+	var over []endedSubscription
 	switch {
 	case c.phase != connecting || c.attempt != attempt:
 		// Closed in the meantime.
@@ -104,28 +105,41 @@ func (c *Client) finishAttempt(attempt *attempt, link *link, failure *Error) {
 	default:
 		attempt.link = link
 		c.attempt = nil
-		notice = c.begin(link)
+		notice, over = c.begin(link)
 	}
 	c.mutex.Unlock()
 	close(attempt.done)
+	for _, ended := range over {
+		ended.subscription.end(ended.failure)
+	}
 	c.notices.tell(notice)
 }
 
-// begin puts a connection that WELCOME has come on to use; mutex is held.
-func (c *Client) begin(link *link) Notice {
+// endedSubscription is one that cannot be made on a new connection, and why.
+type endedSubscription struct {
+	subscription *sharedSubscription
+	failure      *Error
+}
+
+// begin puts a connection that WELCOME has come on to use, and gives back the subscriptions that are over with it; mutex is
+// held.
+func (c *Client) begin(link *link) (notice Notice, over []endedSubscription) {
 	c.link = link
 	c.phase = ready
 	c.registrationBackoff.reset()
 	for _, registration := range c.registrations {
 		registration.transmit(link)
 	}
-	for _, subscription := range c.subscriptions {
+	for pattern, subscription := range c.subscriptions {
 		subscription.noteGap()
-		subscription.transmit(link)
+		if failure := subscription.transmit(link); failure != nil {
+			delete(c.subscriptions, pattern)
+			over = append(over, endedSubscription{subscription, failure})
+		}
 	}
 	c.current.Store(link)
 	link.start()
-	return Notice{Kind: Connected}
+	return Notice{Kind: Connected}, over
 }
 
 // backOff decides what follows the end of a connection, or of an attempt to make one; mutex is held.

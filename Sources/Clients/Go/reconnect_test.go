@@ -170,6 +170,31 @@ func TestASubscriptionThatIsDeniedAfterAReconnectEnds(t *testing.T) {
 	checkStatus(t, subscription.Err(), hostcall.Denied, hostcall.FromDaemon)
 }
 
+func TestASubscriptionEndsWhereTheNextDaemonHasNoEvents(t *testing.T) {
+	d := newFakeDaemon(t)
+	client, peer := d.connect(hostcall.ReconnectDelays(time.Millisecond, time.Millisecond))
+	subscription := peer.subscribe(client, "e")
+	peer.connection.Close()
+	d.features = "streams"
+	peer = d.welcome(d.accept())
+	ended := later(func() (bool, error) { return subscription.Next(), nil })
+	if ended.must(t) {
+		t.Error("an event has come out of nothing")
+	}
+	checkStatus(t, subscription.Err(), hostcall.Unavailable, hostcall.FromClient)
+	if !strings.Contains(subscription.Err().Error(), "e: UNAVAILABLE: the daemon, fake/1, has no events") {
+		t.Errorf("it reads “%v”", subscription.Err())
+	}
+	// It does not come back either.
+	d.features = "streams,events"
+	peer.connection.Close()
+	wait(t, "the loss is noticed", func() bool { _, ok := client.Server(); return !ok })
+	reply := laterCall(context.Background(), client, "a", "")
+	peer = d.welcome(d.accept())
+	peer.result(peer.expect(wire.Call), hostcall.OK, "")
+	reply.must(t)
+}
+
 func TestAWorkerTriesAgainUntilTheDaemonIsBack(t *testing.T) {
 	told := make(chan hostcall.Notice, 300)
 	d := newFakeDaemon(t)

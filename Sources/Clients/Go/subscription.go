@@ -52,7 +52,8 @@ type sharedSubscription struct {
 // event says how many.
 //
 // Errors: InvalidArgument, Denied, Overloaded, Unavailable where the daemon has no events, [ErrCannotConnect],
-// [ErrConnectionLost], [ErrClosed], the context's.
+// [ErrConnectionLost], [ErrClosed], the context's. Where the daemon of a later connection refuses it, or has no events,
+// the subscription ends with that.
 func (c *Client) Subscribe(ctx context.Context, pattern string) (*Subscription, error) {
 	if !wire.IsName(pattern) && !wire.IsPattern(pattern) {
 		return nil, &Error{
@@ -187,7 +188,8 @@ func (s *sharedSubscription) transmit(l *link) *Error {
 	return failure
 }
 
-// transmitAgain tries once more where the daemon has not taken it back; the client's mutex is held.
+// transmitAgain tries once more where the daemon has not taken it back; the client's mutex is held. It fails only where the
+// connection has ended, and the next one has another try.
 func (s *sharedSubscription) transmitAgain(l *link) {
 	if !s.isSubscribed && !s.isSubscribing {
 		s.transmit(l)
