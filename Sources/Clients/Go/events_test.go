@@ -139,16 +139,33 @@ func TestPublishingTellsHowManyHaveSubscribed(t *testing.T) {
 	if subscribers := published.must(t); subscribers != 3 {
 		t.Errorf("%d subscribers", subscribers)
 	}
-	published = later(func() (int, error) { return client.Publish(context.Background(), "hostcall.x", nil) })
-	peer.result(peer.expect(wire.Publish), hostcall.InvalidArgument, "hostcall.x: it is the daemon's")
+	published = later(func() (int, error) { return client.Publish(context.Background(), "door.opened", nil) })
+	peer.result(peer.expect(wire.Publish), hostcall.Denied, "door.opened: not for this user")
 	_, err := published.get(t)
-	checkStatus(t, err, hostcall.InvalidArgument, hostcall.FromDaemon)
+	checkStatus(t, err, hostcall.Denied, hostcall.FromDaemon)
 	if err := client.PublishNoReply(context.Background(), "a", nil); err != nil {
 		t.Error(err)
 	}
 	if frame := peer.expect(wire.Publish); frame.ID != 0 {
 		t.Errorf("PUBLISH is %+v", frame)
 	}
+}
+
+func TestEventsOfTheDaemonAreNotPublishedByOthers(t *testing.T) {
+	client, peer := newFakeDaemon(t).connect()
+	_, err := client.Publish(context.Background(), "hostcall.x", nil)
+	checkStatus(t, err, hostcall.InvalidArgument, hostcall.FromClient)
+	err = client.PublishNoReply(context.Background(), "hostcall.x", nil)
+	checkStatus(t, err, hostcall.InvalidArgument, hostcall.FromClient)
+	if err.Error() != "hostcall.x: INVALID_ARGUMENT: names below hostcall. are the daemon's own, and nobody else publishes them" {
+		t.Errorf("it reads “%v”", err)
+	}
+	peer.barrier()
+	// The name alone is not below it.
+	if err := client.PublishNoReply(context.Background(), "hostcall", nil); err != nil {
+		t.Error(err)
+	}
+	peer.expect(wire.Publish)
 }
 
 func TestTheContextOfASubscriptionEndsIt(t *testing.T) {

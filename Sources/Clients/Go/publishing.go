@@ -2,6 +2,7 @@ package hostcall
 
 import (
 	"context"
+	"strings"
 
 	"hostcall/internal/wire"
 )
@@ -44,6 +45,12 @@ func (c *Client) PublishNoReply(ctx context.Context, name string, payload []byte
 func (c *Client) sendPublication(
 	ctx context.Context, name string, payload []byte, options []PublishOption, p *publication,
 ) (*link, uint64, *Error) {
+	if strings.HasPrefix(name, wire.ReservedNamePrefix) {
+		return nil, 0, &Error{
+			Status: InvalidArgument, Function: name,
+			Message: "names below " + wire.ReservedNamePrefix + " are the daemon's own, and nobody else publishes them",
+		}
+	}
 	s := callSettings{}
 	for _, option := range options {
 		option.applyToCall(&s)
