@@ -81,6 +81,17 @@ func TestDefaultsAreThoseThatTheDocumentationNames(t *testing.T) {
 	}
 }
 
+func TestAReplyThatNoFrameCanCarryIsFailedInWords(t *testing.T) {
+	reply := newCompletion(OK, []byte("result"), JSONEncoding, nil)
+	if c := reply.fitting(1<<32 - 1); c.status != OK || c.encoding != JSONEncoding || string(c.payload) != "result" {
+		t.Errorf("the largest body has become %s %q", c.status, c.payload)
+	}
+	const text = "the handler's reply cannot be sent: it has 4294967296 bytes, and 4294967295 fit into a frame"
+	if c := reply.fitting(1 << 32); c.status != Failed || c.encoding != RawEncoding || string(c.payload) != text {
+		t.Errorf("a body that is too large has become %s %q", c.status, c.payload)
+	}
+}
+
 // countingConnection takes writes one at a time, as the test lets it.
 type countingConnection struct {
 	net.Conn

@@ -36,7 +36,16 @@ type completion struct {
 }
 
 func textCompletion(status Status, text string) completion {
-	return completion{status: status, payload: []byte(text)}
+	return completion{status: status, payload: []byte(text)}.fitting(uint64(len(text)))
+}
+
+// fitting is the completion, whose body has so many bytes, where a frame can carry it; else FAILED, in words.
+func (c completion) fitting(bodyBytes uint64) completion {
+	if bodyBytes <= wire.LargestBodyBytes {
+		return c
+	}
+	return textCompletion(Failed, fmt.Sprintf(
+		"the handler's reply cannot be sent: it has %d bytes, and %d fit into a frame", bodyBytes, uint64(wire.LargestBodyBytes)))
 }
 
 // newCompletion refuses, in words, what a worker may not send.
@@ -51,7 +60,8 @@ func newCompletion(status Status, payload []byte, encoding Encoding, metadata Me
 	if err != nil {
 		return textCompletion(Failed, "the handler's reply cannot be sent: "+err.Error())
 	}
-	return completion{status: status, encoding: encoding, metadata: encoded, payload: payload}
+	return completion{status: status, encoding: encoding, metadata: encoded, payload: payload}.fitting(
+		uint64(len(encoded)) + uint64(len(payload)))
 }
 
 // completionOfError is what an error that a handler returns comes to.

@@ -5,6 +5,9 @@ import "encoding/binary"
 // HeaderBytes is the size of every frame's header.
 const HeaderBytes = 32
 
+// LargestBodyBytes is the largest body that a header can tell of.
+const LargestBodyBytes = 1<<32 - 1
+
 // HelloID is what HELLO carries as its id: the bytes HOSTCALL.
 const HelloID uint64 = 0x4c4c4143_54534f48
 
