@@ -93,7 +93,7 @@ func (e *Error) Error() string {
 	}
 	text := strings.Join(parts, ": ")
 	if e.CorrelationID != 0 {
-		text += " (call " + uitoa(e.CorrelationID) + ")"
+		text += " (call " + strconv.FormatUint(e.CorrelationID, 10) + ")"
 	}
 	return text
 }
@@ -169,5 +169,3 @@ func printableText(text string) string {
 		return '?'
 	}, text)
 }
-
-func uitoa(n uint64) string { return strconv.FormatUint(n, 10) }

@@ -43,8 +43,7 @@ func (l *link) receiveItem(frame *wire.Frame) error {
 
 func (l *link) itemTooLarge(frame *wire.Frame) *Error {
 	return &Error{
-		Status: TooLarge, Message: "an item has " + uitoa(uint64(frame.Size)) + " bytes, and this client takes " +
-			uitoa(uint64(l.client.largestFrameBytes)) + " at most (LargestFrame)",
+		Status: TooLarge, Message: l.notTaken("an item", frame),
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -82,8 +83,8 @@ func newLink(c *Client, connection *heardConnection, reader *wire.Reader, server
 	return &link{
 		client: c, connection: connection, reader: reader, output: newOutput(), server: server,
 		readySince: time.Now(), readerDone: make(chan struct{}),
-		requests: map[uint64]requester{}, abandoned: map[uint64]struct{}{}, pings: map[uint64]pendingPing{}, running: map[uint64]*Request{},
-		functions: map[uint32]*Registration{},
+		requests: map[uint64]requester{}, abandoned: map[uint64]struct{}{}, pings: map[uint64]pendingPing{},
+		running: map[uint64]*Request{}, functions: map[uint32]*Registration{},
 	}
 }
 
@@ -134,8 +135,8 @@ func (l *link) refusal(what, function string, bytes int) *Error {
 	if queued > 0 && queued+bytes > l.client.largestQueueBytes {
 		return &Error{
 			Status: Overloaded, Function: function,
-			Message: uitoa(uint64(queued)) + " bytes wait for a daemon that does not read, and " +
-				uitoa(uint64(l.client.largestQueueBytes)) + " may (LargestQueue)",
+			Message: strconv.Itoa(queued) + " bytes wait for a daemon that does not read, and " +
+				strconv.Itoa(l.client.largestQueueBytes) + " may (LargestQueue)",
 		}
 	}
 	return nil
@@ -147,8 +148,8 @@ func (l *link) tooLarge(what string, bytes int) *Error {
 	}
 	return &Error{
 		Status: TooLarge,
-		Message: what + " has " + uitoa(uint64(bytes)) + " bytes, and the daemon takes " +
-			uitoa(uint64(l.server.LargestFrameBytes)) + " at most (max-frame)",
+		Message: what + " has " + strconv.Itoa(bytes) + " bytes, and the daemon takes " +
+			strconv.Itoa(l.server.LargestFrameBytes) + " at most (max-frame)",
 	}
 }
 

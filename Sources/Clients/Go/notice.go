@@ -1,6 +1,9 @@
 package hostcall
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // NoticeKind is what a notice is about.
 type NoticeKind uint8
@@ -31,7 +34,7 @@ func (k NoticeKind) String() string {
 	if int(k) < len(names) {
 		return names[k]
 	}
-	return uitoa(uint64(k))
+	return strconv.Itoa(int(k))
 }
 
 // Notice is something that happened to a client and that nobody waits for; see [OnNotice].

@@ -2,6 +2,7 @@ package hostcall
 
 import (
 	"errors"
+	"fmt"
 
 	"hostcall/internal/wire"
 )
@@ -93,8 +94,7 @@ func (l *link) outcome(frame *wire.Frame, function string) (*Reply, *Error) {
 	if frame.IsTooLarge {
 		return nil, &Error{
 			Status: TooLarge, Function: function, CorrelationID: frame.Call(),
-			Message: "the result has " + uitoa(uint64(frame.Size)) + " bytes, and this client takes " +
-				uitoa(uint64(l.client.largestFrameBytes)) + " at most (LargestFrame)",
+			Message: l.notTaken("the result", frame),
 		}
 	}
 	if Status(frame.Status) != OK {
@@ -104,6 +104,12 @@ func (l *link) outcome(frame *wire.Frame, function string) (*Reply, *Error) {
 		Payload: frame.TakePayload(), Encoding: Encoding(frame.Encoding), Metadata: decodeMetadata(frame.Metadata),
 		CorrelationID: frame.Call(),
 	}, nil
+}
+
+// notTaken is a frame that was skipped, in words.
+func (l *link) notTaken(what string, frame *wire.Frame) string {
+	return fmt.Sprintf("%s has %d bytes, and this client takes %d at most (LargestFrame)",
+		what, frame.Size, l.client.largestFrameBytes)
 }
 
 func (l *link) receiveRejected(frame *wire.Frame) {

@@ -45,7 +45,8 @@ func (c completion) fitting(bodyBytes uint64) completion {
 		return c
 	}
 	return textCompletion(Failed, fmt.Sprintf(
-		"the handler's reply cannot be sent: it has %d bytes, and %d fit into a frame", bodyBytes, uint64(wire.LargestBodyBytes)))
+		"the handler's reply cannot be sent: it has %d bytes, and %d fit into a frame",
+		bodyBytes, uint64(wire.LargestBodyBytes)))
 }
 
 // newCompletion refuses, in words, what a worker may not send.

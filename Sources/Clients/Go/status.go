@@ -1,6 +1,10 @@
 package hostcall
 
-import "hostcall/internal/wire"
+import (
+	"strconv"
+
+	"hostcall/internal/wire"
+)
 
 // Status is how a call or a request ended (protocol section 6). It is an error, to compare others with:
 //
@@ -97,5 +101,5 @@ func (e Encoding) String() string {
 	case CBOREncoding:
 		return "cbor"
 	}
-	return uitoa(uint64(e))
+	return strconv.Itoa(int(e))
 }

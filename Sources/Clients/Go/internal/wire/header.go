@@ -74,8 +74,8 @@ func DecodeHeader(b []byte) Header {
 	}
 }
 
-// AppendFrame appends a whole frame. The sizes in the header are set from the parts; metadata is as AppendMetadata
-// makes it.
+// AppendFrame appends a whole frame. The sizes in the header are set from the parts, which must fit into them; metadata is
+// as AppendEntry makes it.
 func AppendFrame(b []byte, h Header, name string, metadata, payload []byte) []byte {
 	var head [HeaderBytes]byte
 	binary.LittleEndian.PutUint32(head[0:], uint32(len(name)+len(metadata)+len(payload)))

@@ -94,11 +94,6 @@ func (k Kind) String() string {
 	return fmt.Sprintf("kind %d", uint8(k))
 }
 
-// MaySend says whether the kind is for this side to send.
-func (k Kind) MaySend(direction Direction) bool {
-	return rulesOfKinds[k].directions&direction != 0
-}
-
 // Flags are a frame's flags (section 5).
 type Flags uint8
 
