@@ -162,6 +162,30 @@ func TestRandomBytesFromTheDaemonEndTheConnectionAtWorst(t *testing.T) {
 	}
 }
 
+func TestADaemonThatCallsAndNeverReadsIsGivenUp(t *testing.T) {
+	client, peer := newFakeDaemon(t).connect(hostcall.LargestQueue(64<<10), hostcall.NoReconnect())
+	peer.register(client, "a", 1, func(context.Context, *hostcall.Request) ([]byte, error) {
+		return make([]byte, 4096), nil
+	})
+	peer.connection.SetWriteDeadline(time.Now().Add(patience))
+	for id := uint64(1); ; {
+		var many []byte
+		for end := id + 1000; id < end; id++ {
+			many = wire.AppendFrame(many, wire.Header{Kind: wire.Invoke, ID: id, Function: 1, Timeout: 60_000}, "", nil, nil)
+		}
+		if _, err := peer.connection.Write(many); err != nil {
+			break
+		}
+		if id > 100_000 {
+			t.Fatal("the outcomes of 100,000 calls are waiting to be sent")
+		}
+	}
+	receive(t, client.Done())
+	if !strings.Contains(client.Err().Error(), "does not read") {
+		t.Errorf("the client has ended with %v", client.Err())
+	}
+}
+
 func TestADaemonThatPingsAndNeverReadsIsGivenUp(t *testing.T) {
 	client, peer := newFakeDaemon(t).connect(hostcall.LargestQueue(64<<10), hostcall.NoReconnect())
 	ping := wire.AppendFrame(nil, wire.Header{Kind: wire.Ping, ID: 1}, "", nil, make([]byte, 64))

@@ -42,6 +42,8 @@ type link struct {
 	pings map[uint64]pendingPing
 	// INVOKEs without a COMPLETE, by correlation id.
 	running map[uint64]*Request
+	// How many of them have finished, and wait for a daemon that does not read.
+	waitingOutcomes int
 	// Registrations by the handle that the daemon gave them on this connection.
 	functions map[uint32]*Registration
 	// Whether the daemon has seen our GOAWAY, so that no INVOKE can be on its way.

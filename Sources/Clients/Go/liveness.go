@@ -1,6 +1,7 @@
 package hostcall
 
 import (
+	"errors"
 	"time"
 
 	"hostcall/internal/wire"
@@ -61,11 +62,19 @@ func (l *link) receivePong(frame *wire.Frame) {
 	}
 }
 
-// receivePing answers at once, whatever handlers do. A daemon that asks and asks and never reads is given up.
+// errUnread is a daemon that asks and asks and never reads, which is given up before its answers fill the memory.
+var errUnread = errors.New("the daemon sends what has to be answered, and does not read the answers")
+
+// isUnread says whether more waits for the daemon than what this program sends may be: beside the queue's limit one frame,
+// which may be larger than that.
+func (l *link) isUnread() bool {
+	return l.output.queued()-l.server.LargestFrameBytes > l.client.largestQueueBytes
+}
+
+// receivePing answers at once, whatever handlers do.
 func (l *link) receivePing(frame *wire.Frame) error {
-	if l.output.queued() > l.client.largestQueueBytes {
-		l.lose(l.ended("the daemon sends pings and does not read the answers", OK, FromClient, nil))
-		return nil
+	if l.isUnread() {
+		return errUnread
 	}
 	l.output.append(wire.Header{Kind: wire.Pong, ID: frame.ID}, "", nil, frame.Payload)
 	return nil

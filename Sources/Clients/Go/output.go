@@ -53,6 +53,23 @@ func newOutput() *output {
 func (o *output) append(header wire.Header, name string, metadata, payload []byte) bool {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
+	return o.add(header, name, metadata, payload)
+}
+
+// appendWithin is append once no more than so many bytes are queued; while more are, it takes nothing and gives back a
+// channel that is closed when there may be fewer.
+func (o *output) appendWithin(bytes int, header wire.Header, name string, metadata, payload []byte) <-chan struct{} {
+	o.mutex.Lock()
+	defer o.mutex.Unlock()
+	if o.queuedBytes > bytes && !o.isClosed {
+		return o.falls.wait()
+	}
+	o.add(header, name, metadata, payload)
+	return nil
+}
+
+// add is append with the mutex held.
+func (o *output) add(header wire.Header, name string, metadata, payload []byte) bool {
 	if o.isClosed {
 		return false
 	}

@@ -30,7 +30,7 @@ func (l *link) read() {
 	}
 }
 
-// receive takes one frame. Errors: a violation.
+// receive takes one frame. Errors: a violation, or errUnread.
 func (l *link) receive(frame *wire.Frame) error {
 	if frame.Flags&wire.Descriptors != 0 {
 		return wire.Violationf("%s with descriptors, which this client has not asked for", frame.Kind)

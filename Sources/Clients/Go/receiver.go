@@ -47,8 +47,8 @@ func newItemReceiver(l *link, id uint64, window, credit int) *itemReceiver {
 	return &itemReceiver{link: l, id: id, window: window, credit: credit}
 }
 
-// put takes an ITEM that has come. Errors: it came without credit, out of order, or after the last one. An empty item
-// with LAST is only the end and takes no credit.
+// put takes an ITEM that has come. Errors: it came without credit, out of order, or after the last one; the daemon does not
+// read the credit that it is given. An empty item with LAST is only the end and takes no credit.
 func (r *itemReceiver) put(frame *wire.Frame) error {
 	isLast := frame.Flags&wire.Last != 0
 	r.mutex.Lock()
@@ -72,6 +72,9 @@ func (r *itemReceiver) put(frame *wire.Frame) error {
 		r.credit--
 		r.nextPlace++
 		if r.isDropping {
+			if r.link.isUnread() {
+				return errUnread
+			}
 			r.grant(r.creditDue())
 		} else {
 			r.items = append(r.items, Item{frame.TakePayload(), Encoding(frame.Encoding)})

@@ -27,6 +27,10 @@ func (f *Failure) Error() string {
 	return joinNonEmpty(f.Status.String(), printableText(payloadText(f.Payload, f.Encoding)))
 }
 
+// mostWaitingOutcomes is how many handlers may have finished and wait for a daemon that does not read; one that sends them
+// more calls all the same is given up. No daemon runs as many on one worker.
+const mostWaitingOutcomes = 16384
+
 // completion is what ends an INVOKE, in the form in which it may be sent.
 type completion struct {
 	status   Status
@@ -102,10 +106,18 @@ func (l *link) receiveInvoke(frame *wire.Frame) error {
 	if frame.ID&requestMark != 0 {
 		return wire.Violationf("INVOKE with the correlation id %d, whose highest bit is a request's", frame.ID)
 	}
+	if l.waitingOutcomes >= mostWaitingOutcomes {
+		return errUnread
+	}
 	if frame.IsTooLarge {
+		if l.isUnread() {
+			return errUnread
+		}
 		text := fmt.Sprintf("the worker takes %d bytes at most (LargestFrame), and the call has %d",
 			l.client.largestFrameBytes, frame.Size)
-		l.write(frame.ID, textCompletion(BufferTooSmall, text))
+		refusal := textCompletion(BufferTooSmall, text)
+		l.output.append(
+			wire.Header{Kind: wire.Complete, Status: uint8(refusal.status), ID: frame.ID}, "", nil, refusal.payload)
 		return nil
 	}
 	name := registration.name
@@ -194,46 +206,41 @@ func (r *Request) outcome() completion {
 	return newCompletion(OK, reply.Payload, reply.Encoding, reply.Metadata)
 }
 
-// complete ends the call, unless the connection that it came by has ended.
+// complete ends the call, unless the connection that it came by has ended. It waits for a daemon that does not read.
 func (r *Request) complete(c completion) {
-	l := r.link
-	l.waitForRoom()
 	r.endStreams(&Error{
 		Status: Late, Function: r.Function, CorrelationID: r.CorrelationID, Message: "the call has been completed",
 	})
+	l := r.link
 	l.mutex.Lock()
 	defer l.mutex.Unlock()
-	if l.lost != nil {
-		return
-	}
-	delete(l.running, r.CorrelationID)
-	if r.wasEnded {
-		// The call has ended, so whatever the handler came to reaches nobody.
-		c = completion{status: Cancelled}
-	}
-	l.write(r.CorrelationID, c)
-	if len(l.running) == 0 {
-		l.changes.broadcast()
-	}
-}
-
-// write sends COMPLETE. One that is larger than max-frame goes as it is: the daemon reads it away, ends the call with
-// TOO_LARGE and tells the worker so (protocol section 3).
-func (l *link) write(correlationID uint64, c completion) {
-	l.output.append(wire.Header{
-		Kind: wire.Complete, Encoding: uint8(c.encoding), Status: uint8(c.status), ID: correlationID,
-	}, "", c.metadata, c.payload)
-}
-
-// waitForRoom has a handler that has finished wait for a daemon that does not read.
-func (l *link) waitForRoom() {
-	for {
-		falls := l.output.above(l.client.largestQueueBytes)
+	for l.lost == nil {
+		if r.wasEnded {
+			// The call has ended, so whatever the handler came to reaches nobody.
+			c = completion{status: Cancelled}
+		}
+		falls := l.write(r.CorrelationID, c)
 		if falls == nil {
+			delete(l.running, r.CorrelationID)
+			if len(l.running) == 0 {
+				l.changes.broadcast()
+			}
 			return
 		}
+		l.waitingOutcomes++
+		l.mutex.Unlock()
 		<-falls
+		l.mutex.Lock()
+		l.waitingOutcomes--
 	}
+}
+
+// write sends COMPLETE, or says what has to be waited for before there is room for it. One that is larger than max-frame
+// goes as it is: the daemon reads it away, ends the call with TOO_LARGE and tells the worker so (protocol section 3).
+func (l *link) write(correlationID uint64, c completion) (falls <-chan struct{}) {
+	return l.output.appendWithin(l.client.largestQueueBytes, wire.Header{
+		Kind: wire.Complete, Encoding: uint8(c.encoding), Status: uint8(c.status), ID: correlationID,
+	}, "", c.metadata, c.payload)
 }
 
 // receiveCancel: the call has ended, and its handler is asked to stop.
