@@ -177,6 +177,13 @@ func TestAConnectionThatTakesNothingIsStillReadToItsEnd(t *testing.T) {
 		t.Error("it was closed before the reader had found the end")
 	default:
 	}
+	if o.hasLostContent() {
+		t.Error("pings count as content")
+	}
+	o.append(wire.Header{Kind: wire.Complete}, "", nil, nil)
+	if !o.hasLostContent() {
+		t.Error("an outcome that was not taken does not count as lost")
+	}
 	o.close(connection, time.Second)
 	<-connection.closed
 	<-o.done

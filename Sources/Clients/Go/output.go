@@ -34,6 +34,8 @@ type output struct {
 	isClosed bool
 	// How many bytes were ever appended, up to the last frame that carries something of the program's, and written.
 	appendedBytes, contentBytes, writtenBytes uint64
+	// Such a frame was not taken.
+	refusedContent bool
 	// Broadcast as queuedBytes falls.
 	falls signal
 	// Closed by close, once.
@@ -70,15 +72,20 @@ func (o *output) appendWithin(bytes int, header wire.Header, name string, metada
 
 // add is append with the mutex held.
 func (o *output) add(header wire.Header, name string, metadata, payload []byte) bool {
+	isContent := false
+	switch header.Kind {
+	case wire.Call, wire.Complete, wire.Item, wire.Publish:
+		isContent = true
+	}
 	if o.isClosed {
+		o.refusedContent = o.refusedContent || isContent
 		return false
 	}
 	before := len(o.waiting)
 	o.waiting = wire.AppendFrame(o.waiting, header, name, metadata, payload)
 	o.queuedBytes += len(o.waiting) - before
 	o.appendedBytes += uint64(len(o.waiting) - before)
-	switch header.Kind {
-	case wire.Call, wire.Complete, wire.Item, wire.Publish:
+	if isContent {
 		o.contentBytes = o.appendedBytes
 	}
 	if before == 0 {
@@ -119,7 +126,7 @@ func (o *output) empties() (isEmpty bool, falls <-chan struct{}) {
 func (o *output) hasLostContent() bool {
 	o.mutex.Lock()
 	defer o.mutex.Unlock()
-	return o.writtenBytes < o.contentBytes
+	return o.refusedContent || o.writtenBytes < o.contentBytes
 }
 
 // write writes until close, then what is left by then, for as long as flushDuration, and closes the connection.
