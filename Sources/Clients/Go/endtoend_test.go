@@ -341,6 +341,91 @@ func TestShuttingDownAWorkerLosesNoCall(t *testing.T) {
 	group.Wait()
 }
 
+func TestEverythingWithADeadlineEndsWhileTheDaemonStandsStill(t *testing.T) {
+	d := startDaemon(t, "")
+	client := d.connect(hostcall.CancelGrace(20 * time.Millisecond))
+	if err := d.process.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	// The signal has been sent; the daemon's threads may still answer until all of them have stopped.
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(d.process.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatalf("the daemon has not stopped: %v, %v", status, err)
+	}
+	stream := func(ctx context.Context, options ...hostcall.StreamOption) (*hostcall.Stream, error) {
+		return client.Stream(ctx, "hostcall.echo", nil, options...)
+	}
+	for what, run := range map[string]func(ctx context.Context) error{
+		"a call": func(ctx context.Context) error {
+			_, err := client.Call(ctx, "hostcall.echo", nil)
+			return err
+		},
+		"a call that waits for a worker": func(ctx context.Context) error {
+			_, err := client.Call(ctx, "nobody", nil, hostcall.WaitForWorker())
+			return err
+		},
+		"a stream": func(ctx context.Context) error {
+			s, err := stream(ctx)
+			if err != nil {
+				return err
+			}
+			for s.Next() {
+			}
+			return s.Err()
+		},
+		"the reply of a stream": func(ctx context.Context) error {
+			s, err := stream(ctx)
+			if err == nil {
+				_, err = s.Reply()
+			}
+			return err
+		},
+		"an argument": func(ctx context.Context) error {
+			s, err := stream(ctx, hostcall.SendArguments())
+			if err != nil {
+				return err
+			}
+			return s.Send(context.Background(), nil)
+		},
+		"a publication": func(ctx context.Context) error {
+			_, err := client.Publish(ctx, "a", nil)
+			return err
+		},
+		"a subscription": func(ctx context.Context) error {
+			_, err := client.Subscribe(ctx, "a")
+			return err
+		},
+		"a ping": func(ctx context.Context) error {
+			_, err := client.Ping(ctx)
+			return err
+		},
+	} {
+		short, end := context.WithTimeout(context.Background(), 20*time.Millisecond)
+		_, err := later(func() (int, error) { return 0, run(short) }).get(t)
+		end()
+		if checkStatus(t, err, hostcall.Timeout, hostcall.FromClient); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s, by its deadline: %v", what, err)
+		}
+		cancelled, cancel := context.WithCancel(context.Background())
+		time.AfterFunc(20*time.Millisecond, cancel)
+		_, err = later(func() (int, error) { return 0, run(cancelled) }).get(t)
+		if checkStatus(t, err, hostcall.Cancelled, hostcall.FromClient); !errors.Is(err, context.Canceled) {
+			t.Errorf("%s, cancelled: %v", what, err)
+		}
+	}
+	// What comes late, when it goes on, is passed over.
+	if err := d.process.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	reply, err := client.Call(context.Background(), "hostcall.echo", []byte("again"))
+	if err != nil || reply.Text() != "again" {
+		t.Errorf("after all: %v, %v", reply, err)
+	}
+	if err := client.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestShuttingDownWhileTheDaemonIsKilledIsAnError(t *testing.T) {
 	d := startDaemon(t, "")
 	worker, caller := d.connect(), d.connect()

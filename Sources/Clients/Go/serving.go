@@ -28,7 +28,7 @@ func (f *Failure) Error() string {
 }
 
 // mostWaitingOutcomes is how many handlers may have finished and wait for a daemon that does not read; one that sends them
-// more calls all the same is given up. No daemon runs as many on one worker.
+// more calls all the same is given up.
 const mostWaitingOutcomes = 16384
 
 // completion is what ends an INVOKE, in the form in which it may be sent.
