@@ -1,10 +1,12 @@
 """Making, losing and leaving connections, against a daemon that the test plays."""
 
 import asyncio
+import errno
 import os
 import socket
 import tempfile
 import unittest
+from unittest import mock
 
 import hostcall
 from hostcall._wire import HELLO_ID, Flags, Kind, Status
@@ -153,6 +155,22 @@ class LosingTests(FakeDaemonTestCase):
         self.assertTrue(client.is_closed)
         with self.assertRaises(hostcall.ConnectionLost):
             await client.call("f")
+
+    async def test_a_socket_that_cannot_be_made_is_an_attempt_that_failed(self) -> None:
+        client, peer = await self.connected()
+        registering = self.begin(client.register("f", lambda request: "x"))
+        await peer.register()
+        await soon(registering)
+        too_many = OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        with mock.patch("hostcall._connection.socket.socket", side_effect=too_many) as making:
+            with self.assertRaisesRegex(hostcall.CannotConnect, "cannot reach hostcalld at .*: too many open files"):
+                await soon(self._connect(hostcall.Limits(), None))
+            peer.close()
+            await until(lambda: making.call_count > 3)
+        # The next attempt is as good as any.
+        peer = await self.daemon.accept()
+        await peer.welcome()
+        await peer.register()
 
     async def test_registrations_and_subscriptions_come_back(self) -> None:
         client, peer = await self.connected()

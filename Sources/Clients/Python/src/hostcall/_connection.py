@@ -95,7 +95,10 @@ class Connection:
     def _attempt(self) -> None:
         if self.phase is not Phase.CONNECTING:
             return
-        connecting = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connecting = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        except OSError as error:
+            return self.lose(self._cannot_connect(reason_of(error)))
         connecting.setblocking(False)
         try:
             # At once, or not at all: a Unix socket has no connections that are under way.
