@@ -44,7 +44,8 @@ class GreetingTests(FakeDaemonTestCase):
         )
         self.assertIn("OVERLOADED: too many", await self._refused(status=Status.OVERLOADED, payload=b"too many"))
         self.assertIn("version 2", await self._refused(function=2, metadata={"max-frame": "1"}))
-        self.assertIn("max-frame", await self._refused(function=1, metadata={"max-frame": "much"}))
+        for number in ("much", "9" * 11, "9" * 5_000):
+            self.assertIn("max-frame", await self._refused(function=1, metadata={"max-frame": number}))
 
     async def test_a_daemon_that_says_nothing_is_given_up(self) -> None:
         limits = hostcall.Limits(connect_timeout=0.05)
@@ -258,6 +259,22 @@ class LosingTests(FakeDaemonTestCase):
                 self.assertIn(reason, await peer.ends_with_goaway())
                 with self.assertRaisesRegex(hostcall.ConnectionLost, "broke the protocol"):
                     await soon(calling)
+
+    async def test_an_error_of_this_client_loses_the_connection_and_says_why(self) -> None:
+        client, peer = await self.connected()
+        calling = self.begin(client.call("f"))
+        call = await peer.next(Kind.CALL)
+        with mock.patch("hostcall._requests.reply_from_wire", side_effect=MemoryError("no memory")):
+            with self.assertLogs("hostcall", "ERROR"):
+                peer.result(call)
+                await peer.ended()
+        with self.assertRaisesRegex(hostcall.ConnectionLost, "was lost: this client failed: no memory"):
+            await soon(calling)
+        other = self.begin(client.call("g"))
+        peer = await self.daemon.accept()
+        await peer.welcome()
+        peer.result(await peer.next(Kind.CALL))
+        await soon(other)
 
     async def test_a_body_that_does_not_fit_loses_the_connection(self) -> None:
         client, peer = await self.connected(reconnect=None)

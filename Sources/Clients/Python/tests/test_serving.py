@@ -4,8 +4,10 @@ import asyncio
 import contextvars
 import threading
 from typing import Any, List, Optional
+from unittest import mock
 
 import hostcall
+from hostcall._threads import HandlerThreads
 from hostcall._wire import Flags, Frame, Kind, Status
 
 from .support import GENEROUS, FakeDaemonTestCase, FakePeer, soon, until
@@ -143,6 +145,40 @@ class ResultTests(ServingTestCase):
         await peer.next(Kind.COMPLETE)
 
 
+    async def test_a_thread_that_cannot_be_started_fails_that_call_alone(self) -> None:
+        peer = await self.serving(lambda request: "fine")
+        with mock.patch("threading.Thread.start", side_effect=RuntimeError("can't start new thread")):
+            with self.assertLogs("hostcall", "ERROR") as logs:
+                peer.send(Kind.INVOKE, 7, function=1, timeout=1_000)
+                complete = await peer.next(Kind.COMPLETE)
+        self.assertEqual((complete.id, complete.status), (7, Status.FAILED))
+        self.assertEqual(complete.payload, b"it was not run: no thread can be started: can't start new thread")
+        self.assertIn("f is not run", logs.output[0])
+        peer.send(Kind.INVOKE, 8, function=1, timeout=1_000)
+        self.assertEqual((await peer.next(Kind.COMPLETE)).payload, b"fine")
+
+    async def test_work_that_a_free_thread_has_taken_needs_no_other(self) -> None:
+        threads = HandlerThreads(2, "test")
+        self.addCleanup(threads.close)
+        held, gate, done = threading.Event(), threading.Event(), threading.Event()
+
+        def hold() -> None:
+            held.set()
+            gate.wait(GENEROUS)
+
+        def refuse(thread: threading.Thread) -> None:
+            # The first thread is free before this one has failed to start.
+            gate.set()
+            done.wait(GENEROUS)
+            raise RuntimeError("can't start new thread")
+
+        threads.submit(hold)
+        await until(held.is_set)
+        with mock.patch("threading.Thread.start", refuse):
+            threads.submit(done.set)
+        self.assertTrue(done.is_set())
+
+
 class RegisteringTests(FakeDaemonTestCase):
     async def test_a_refusal_is_the_users_to_hear(self) -> None:
         client, peer = await self.connected()
@@ -151,6 +187,14 @@ class RegisteringTests(FakeDaemonTestCase):
         with self.assertRaisesRegex(hostcall.AlreadyRegistered, "f: ALREADY_REGISTERED from the daemon: somebody has it"):
             await soon(registering)
         self.assertFalse(client._connection.serving.has_registrations)
+
+    async def test_a_handle_that_cannot_be_is_told_as_the_loss_that_it_is(self) -> None:
+        client, peer = await self.connected()
+        registering = self.begin(client.register("f", lambda request: None))
+        peer.result(await peer.next(Kind.REGISTER), call=0, aux=0)
+        self.assertIn("handle 0", await peer.ends_with_goaway())
+        with self.assertRaisesRegex(hostcall.ConnectionLost, "handle 0, which cannot be"):
+            await soon(registering)
 
     async def test_what_cannot_be_registered(self) -> None:
         client, _ = await self.connected()
@@ -320,6 +364,13 @@ class InheritingTests(ServingTestCase):
         await self.check(handler)
 
     async def test_the_threads_of_a_function_are_as_many_as_its_concurrency(self) -> None:
+        await self.check_threads(hostcall.Limits(), concurrency=2)
+
+    async def test_the_threads_of_a_function_without_a_concurrency_have_a_limit(self) -> None:
+        await self.check_threads(hostcall.Limits(threads_per_function=2), concurrency=0)
+
+    async def check_threads(self, limits: hostcall.Limits, concurrency: int) -> None:
+        """The function runs in two threads at once, and never in three."""
         most = 0
         running = 0
         lock = threading.Lock()
@@ -335,8 +386,8 @@ class InheritingTests(ServingTestCase):
                 running -= 1
             return None
 
-        client, peer = await self.connected()
-        registering = self.begin(client.register("f", handler, concurrency=2))
+        client, peer = await self.connected(limits=limits)
+        registering = self.begin(client.register("f", handler, concurrency=concurrency))
         await peer.register()
         await soon(registering)
         for number in range(1, 21):

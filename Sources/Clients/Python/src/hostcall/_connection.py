@@ -231,7 +231,12 @@ class Connection:
             request = link.requests.pop(frame.id, None)
             if request is None:
                 raise ProtocolViolation(f"RESULT for the request {frame.id}, which is not outstanding")
-            request.receive(frame, link)
+            try:
+                request.receive(frame, link)
+            except Exception:
+                # The connection is about to be lost, and whoever waits is told so with the others.
+                link.requests[frame.id] = request
+                raise
         elif kind == _INVOKE:
             self.serving.receive_invoke(frame, link)
         elif kind == Kind.ITEM:
@@ -296,6 +301,11 @@ class Connection:
         link.send(Kind.GOAWAY, 0, status=Status.PROTOCOL, payload=str(violation).encode())
         link.flush()
         self.lose(self._connection_ended(f"the daemon broke the protocol: {violation}", status=Status.PROTOCOL))
+
+    def fail_reading(self, link: Link, error: Exception) -> None:
+        """A frame could not be dealt with here, and those after it make no sense without it."""
+        logger.error("what came from hostcalld at %s could not be dealt with", self.path, exc_info=error)
+        self.link_ended(link, f"this client failed: {reason_of(error)}")
 
     def ping(self, answered: Callable[[Optional[HostcallError]], None]) -> None:
         """Sends PING; `answered` is told of the answer, or of the error that came instead."""

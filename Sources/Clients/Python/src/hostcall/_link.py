@@ -40,7 +40,8 @@ class ServerInformation(NamedTuple):
 def welcome_information(frame: Frame) -> ServerInformation:
     """Reads a WELCOME; raises ProtocolViolation where `max-frame` is missing or no number."""
     largest = frame.metadata.get("max-frame", "")
-    if not (largest.isascii() and largest.isdigit() and int(largest) <= 0xFFFFFFFF):
+    # A number of thousands of digits is none to Python.
+    if not (largest.isascii() and largest.isdigit() and len(largest) <= 10 and int(largest) <= 0xFFFFFFFF):
         raise ProtocolViolation("WELCOME without a max-frame")
     return ServerInformation(
         frame.metadata.get("server", ""), frame.metadata.get("instance", ""), frame.id, frame.aux, int(largest),
@@ -245,6 +246,8 @@ class Link(asyncio.Protocol):
                 frame = next_frame()
         except ProtocolViolation as violation:
             self._connection.refuse(self, violation)
+        except Exception as error:
+            self._connection.fail_reading(self, error)
         self._connection.finish_shutdown_if_done()
 
     def send(self, kind: Kind, id: int, *, aux: int = 0, status: int = 0, payload: bytes = b"") -> None:

@@ -199,7 +199,11 @@ class Serving:
             running.blocking = blocking
             running.has_started = True
             run = functools.partial(self._run_in_thread, registration, blocking, running)
-            registration.threads().submit(run)
+            try:
+                registration.threads().submit(run)
+            except RuntimeError as error:
+                logger.error("%s is not run: %s (call %d)", function, error, frame.id)
+                self._finish(running, Completion(Status.FAILED, payload=f"it was not run: {error}".encode()))
         else:
             request = Request(frame, function, running)
             task = self.connection.loop.create_task(self._run_as_task(registration, request, running))

@@ -22,7 +22,10 @@ class HandlerThreads:
         self._is_closed = False
 
     def submit(self, work: Callable[[], None]) -> None:
-        """Runs the work in a thread, as soon as one is free."""
+        """Runs the work in a thread, as soon as one is free.
+
+        Raises RuntimeError where that takes a new thread and none can be started; the work is then not done.
+        """
         with self._condition:
             self._work.append(work)
             # Those that wait have been told of work already where there is any.
@@ -31,7 +34,16 @@ class HandlerThreads:
                 return
             self._threads += 1
             number = self._threads
-        threading.Thread(target=self._run, name=f"hostcall {self._name} {number}", daemon=True).start()
+        try:
+            threading.Thread(target=self._run, name=f"hostcall {self._name} {number}", daemon=True).start()
+        except (RuntimeError, MemoryError) as error:
+            with self._condition:
+                self._threads -= 1
+                if work not in self._work:
+                    # A thread that became free has taken it.
+                    return
+                self._work.remove(work)
+            raise RuntimeError(f"no thread can be started: {error}") from error
 
     def close(self) -> None:
         """Ends the threads once they have done what was submitted; what comes after is still done."""
