@@ -1,11 +1,11 @@
 """Events as a subscriber gets them (protocol section 4, *Events*)."""
 
-import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Deque, Generator, Mapping, Optional
 
 from ._errors import HostcallError
 from ._payload import Content
+from ._waiters import Waiters
 from ._wire import ENCODINGS, Frame
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class EventBuffer:
         self._follows_gap = False
         self._has_ended = False
         self._error: Optional[HostcallError] = None
-        self._waiters: "Deque[asyncio.Future[None]]" = deque()
+        self._waiters = Waiters()
 
     def put(self, frame: Frame) -> None:
         """An event for this reader has come."""
@@ -67,7 +67,7 @@ class EventBuffer:
             self._bytes -= _bytes_of(oldest)
             self._events[0].dropped_before += oldest.dropped_before + 1
             self._events[0].follows_gap |= oldest.follows_gap
-        self._wake()
+        self._waiters.wake_one()
 
     def note_dropped(self, events: int) -> None:
         """Events of this connection were dropped, of which some may have been for this reader."""
@@ -83,9 +83,7 @@ class EventBuffer:
             return
         self._has_ended = True
         self._error = error
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._waiters.wake_all()
 
     async def next(self) -> Optional[Event]:
         """The next event; None at the end."""
@@ -98,24 +96,7 @@ class EventBuffer:
                 if self._error is not None:
                     raise self._error._about(None)
                 return None
-            waiter: "asyncio.Future[None]" = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if waiter.done() and not waiter.cancelled():
-                    self._wake()
-                raise
-            finally:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
-
-    def _wake(self) -> None:
-        while self._waiters and self._events:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
+            await self._waiters.wait()
 
 
 def _bytes_of(event: Event) -> int:

@@ -7,6 +7,7 @@ from typing import Callable, Deque, Optional
 from ._errors import HostcallError, status_error
 from ._link import Link
 from ._payload import Item, item_from_wire
+from ._waiters import Waiters
 from ._wire import Flags, Frame, Kind, ProtocolViolation, Status, encode
 
 
@@ -28,7 +29,7 @@ class ItemReceiver:
         self._error: Optional[HostcallError] = None
         self._is_dropping = False
         self._is_abandoned = False
-        self._waiters: "Deque[asyncio.Future[None]]" = deque()
+        self._waiters = Waiters()
         self._drained: "Optional[asyncio.Future[None]]" = None
 
     def put(self, frame: Frame) -> None:
@@ -54,7 +55,7 @@ class ItemReceiver:
                 self._grant_due()
             else:
                 self._items.append(item_from_wire(frame.payload, frame.encoding))
-                self._wake()
+                self._waiters.wake_one()
         if is_last:
             self.end(None)
 
@@ -64,9 +65,7 @@ class ItemReceiver:
             return
         self._has_ended = True
         self._error = error
-        for waiter in self._waiters:
-            if not waiter.done():
-                waiter.set_result(None)
+        self._waiters.wake_all()
         self._tell_drained()
 
     async def drained(self) -> None:
@@ -93,17 +92,7 @@ class ItemReceiver:
                     raise self._error._about(None)
                 return None
             self._grant_due()
-            waiter: "asyncio.Future[None]" = asyncio.get_running_loop().create_future()
-            self._waiters.append(waiter)
-            try:
-                await waiter
-            except asyncio.CancelledError:
-                if waiter.done() and not waiter.cancelled():
-                    self._wake()
-                raise
-            finally:
-                if waiter in self._waiters:
-                    self._waiters.remove(waiter)
+            await self._waiters.wait()
 
     def drop_rest(self) -> None:
         """Drops what is there and what comes: it counts as taken, so the stream runs to its end."""
@@ -118,13 +107,6 @@ class ItemReceiver:
         self._is_abandoned = True
         self._items.clear()
         self._tell_drained()
-
-    def _wake(self) -> None:
-        while self._waiters:
-            waiter = self._waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(None)
-                return
 
     def _grant_due(self) -> None:
         """Grants what the window has room for, once that is half of it."""
