@@ -44,6 +44,10 @@ class PayloadTests(unittest.TestCase):
             wire_payload(b"", 3)
         with self.assertRaises(ValueError):
             wire_payload(hostcall.JSON(math.nan))
+        texts: List[hostcall.Payload] = ["ab\udc80", hostcall.JSON("a\udc80")]
+        for text in texts:
+            with self.assertRaisesRegex(hostcall.InvalidArgument, r"U\+DC80 at the place 2 .* UTF-8 cannot hold"):
+                wire_payload(text)
 
     def test_what_comes_reads_as_bytes_text_and_json(self) -> None:
         reply = hostcall.Reply(b'{"a": 1}')
@@ -53,7 +57,9 @@ class PayloadTests(unittest.TestCase):
             hostcall.Reply(b"no").json()
 
     def test_metadata_that_cannot_travel(self) -> None:
-        for metadata in ({"A": "x"}, {"": "x"}, {"k" * 65: ""}, {"k": "\0"}, {"k": "x" * 65_536}, {"hostcall-x": ""}):
+        for metadata in (
+            {"A": "x"}, {"": "x"}, {"k" * 65: ""}, {"k": "\0"}, {"k": "x" * 65_536}, {"hostcall-x": ""}, {"k": "\udc80"},
+        ):
             with self.subTest(list(metadata)):
                 with self.assertRaises(hostcall.InvalidArgument):
                     wire_metadata(metadata, "f")

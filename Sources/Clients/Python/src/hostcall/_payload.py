@@ -121,9 +121,10 @@ def wire_payload(payload: Payload, encoding: Optional[int] = None) -> Tuple[byte
     if isinstance(payload, bytes):
         data = payload
     elif isinstance(payload, str):
-        data = payload.encode()
+        data = _utf8(payload)
     elif isinstance(payload, JSON):
-        data = json.dumps(payload.value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+        text = json.dumps(payload.value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        data = _utf8(text)
         own = 1
     elif isinstance(payload, Content):
         data = payload.payload
@@ -139,6 +140,17 @@ def wire_payload(payload: Payload, encoding: Optional[int] = None) -> Tuple[byte
     if encoding not in ENCODINGS:
         raise InvalidArgument(f"the encoding {encoding} is reserved: 0 to 2 and 128 to 255 can be used")
     return data, int(encoding)
+
+
+def _utf8(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        code = ord(text[error.start])
+        raise InvalidArgument(
+            f"the text cannot be sent: U+{code:04X} at the place {error.start} is half of a character, which UTF-8 cannot "
+            'hold (send bytes, such as text.encode(errors="replace"))'
+        ) from None
 
 
 def reply_from_wire(payload: bytes, encoding: int, metadata: Mapping[str, str], correlation_id: int) -> Reply:
