@@ -19,7 +19,8 @@ class GreetingTests(FakeDaemonTestCase):
         connecting = self.begin(self._named())
         peer = await self.daemon.accept()
         hello = await peer.welcome()
-        self.assertEqual((hello.id, hello.function, hello.aux, hello.metadata), (HELLO_ID, 1, 1, {"client": "me/1"}))
+        self.assertEqual((hello.id, hello.function, hello.aux), (HELLO_ID, 1, 1))
+        self.assertEqual(hello.metadata, {"client": "me/1", "features": "streams,events"})
         client = await soon(connecting)
         assert client.server is not None
         self.assertEqual((client.server.server, client.server.session, client.server.calls_in_flight), ("fake/1", 5, 100))

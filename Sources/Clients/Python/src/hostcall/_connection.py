@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("hostcall")
 
+FEATURES = "streams,events"
+"""What this client can do beyond version 1, as HELLO names it."""
+
 BUSY_RETRY_SECONDS = 0.005
 """Seconds between attempts at a daemon whose queue of connections is full."""
 
@@ -50,7 +53,7 @@ class Connection:
         self.limits = limits
         self._hello = encode(
             Kind.HELLO, HELLO_ID, function=PROTOCOL_VERSION, aux=PROTOCOL_VERSION,
-            metadata=encode_metadata({"client": client_name or _program_name()}),
+            metadata=encode_metadata({"client": client_name or _program_name(), "features": FEATURES}),
         )
         self._reconnects = reconnect is not None
         self._reconnect_policy = reconnect or Reconnect()
