@@ -247,7 +247,7 @@ worker = hostcall.Worker(sys.argv[1])
 @worker.function("wait", concurrency=2)
 async def wait(request):
     await worker.client.publish("waits")
-    await asyncio.sleep(float(request.text))
+    await asyncio.get_running_loop().run_in_executor(None, sys.stdin.readline)
     return "waited"
 
 @worker.function("stuck")
@@ -268,14 +268,21 @@ class WorkerProgramTests(RealDaemonTestCase):
             assert process.stdout is not None
             self.assertEqual(process.stdout.readline(), "ready\n")
             async with client.events("waits") as events:
-                calling = asyncio.ensure_future(client.call("wait", "0.2"))
+                calling = asyncio.ensure_future(client.call("wait"))
                 await soon(events.__anext__())
-            process.send_signal(signal.SIGTERM)
+            async with client.events("hostcall.function.unregistered") as events:
+                process.send_signal(signal.SIGTERM)
+                # It is leaving, and the call still runs.
+                await soon(events.__anext__())
+            self.assertFalse(calling.done())
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
             self.assertEqual((await soon(calling)).text, "waited")
             await until(lambda: process.poll() is not None)
             self.assertEqual((process.returncode, process.stdout.read()), (0, "left\n"))
         with self.assertRaises(hostcall.NotFound):
-            await client.call("wait", "0")
+            await client.call("wait")
 
     async def test_a_second_signal_does_not_wait_and_stuck_threads_hold_nobody(self) -> None:
         client = await self.client()
