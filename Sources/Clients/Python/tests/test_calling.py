@@ -9,7 +9,7 @@ from unittest import mock
 import hostcall
 from hostcall._wire import Flags, Kind, REQUEST_MARK, Status
 
-from .support import FakeDaemonTestCase, FakePeer, soon
+from .support import FakeDaemonTestCase, FakePeer, soon, until
 
 
 class CallingTests(FakeDaemonTestCase):
@@ -90,6 +90,46 @@ class CallingTests(FakeDaemonTestCase):
             with self.assertRaisesRegex(hostcall.CallTimeout, "no time was left"):
                 await client.call("f", timeout=timeout)
         await self.nothing_was_sent(client, peer)
+
+    async def test_a_daemon_that_does_not_answer_in_time_ends_nothing_else(self) -> None:
+        client, peer = await self.connected(limits=hostcall.Limits(answer_grace=0.05))
+        calling = self.begin(client.call("f", timeout=0.01))
+        stream = client.stream("g", timeout=0.01, arguments=["x"])
+        first, second = await peer.next(Kind.CALL), await peer.next(Kind.CALL)
+        sentence = r"TIMEOUT: the daemon has not answered within 0\.05 s of the deadline"
+        with self.assertRaisesRegex(hostcall.CallTimeout, "f: " + sentence) as raised:
+            await soon(calling)
+        self.assertEqual((raised.exception.origin, raised.exception.status), ("client", Status.TIMEOUT))
+        with self.assertRaisesRegex(hostcall.CallTimeout, "g: " + sentence):
+            await soon(stream.__anext__())
+        # What comes late is passed over, and only once.
+        peer.send(Kind.ITEM, second.id, payload=b"late")
+        peer.send(Kind.CREDIT, second.id, aux=1)
+        peer.result(first, payload=b"late")
+        peer.result(second, Status.TIMEOUT)
+        await self.nothing_was_sent(client, peer)
+        peer.result(first)
+        self.assertIn("not outstanding", await peer.ends_with_goaway())
+
+    async def test_a_cancelled_call_that_is_not_answered_holds_up_no_shutdown(self) -> None:
+        client, peer = await self.connected(limits=hostcall.Limits(answer_grace=0.01))
+        calling = self.begin(client.call("f", timeout=0.05))
+        await peer.next(Kind.CALL)
+        calling.cancel()
+        await peer.next(Kind.CANCEL)
+        leaving = self.begin(client.shutdown())
+        await peer.next(Kind.GOAWAY)
+        peer.send(Kind.PONG, (await peer.next(Kind.PING)).id)
+        await soon(leaving)
+
+    async def test_a_call_that_waits_for_a_connection_ends_at_its_deadline(self) -> None:
+        client, peer = await self.connected()
+        peer.close()
+        await until(lambda: client.server is None)
+        # The next connection is taken, and says nothing.
+        for calling in (client.call("f", timeout=0.01), client.stream("f", timeout=0.01).reply()):
+            with self.assertRaisesRegex(hostcall.CallTimeout, "f: TIMEOUT: there was no connection to hostcalld at"):
+                await soon(calling)
 
     async def test_what_no_daemon_would_take_is_not_sent(self) -> None:
         client, peer = await self.connected()

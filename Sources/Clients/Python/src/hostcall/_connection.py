@@ -233,6 +233,8 @@ class Connection:
         if kind == _RESULT:
             request = link.requests.pop(frame.id, None)
             if request is None:
+                if frame.id in link.overdue:
+                    return link.overdue.remove(frame.id)
                 raise ProtocolViolation(f"RESULT for the request {frame.id}, which is not outstanding")
             try:
                 request.receive(frame, link)
@@ -267,6 +269,8 @@ class Connection:
     def _receive_item(self, frame: Frame, link: Link) -> None:
         if frame.id & REQUEST_MARK:
             call = link.requests.get(frame.id)
+            if call is None and frame.id in link.overdue:
+                return
             if not isinstance(call, OutgoingCall) or call.results is None:
                 raise ProtocolViolation("ITEM without credit")
             call.receive_item(frame, self.limits.largest_frame_bytes)

@@ -15,6 +15,9 @@ class Limits:
 
     connect_timeout: float = 5.0
     """Seconds that the daemon may take to answer the first frame."""
+    answer_grace: float = 1.0
+    """Seconds past the deadline of a call that the daemon may take to say how it ended; then the client ends it with
+    TIMEOUT by itself."""
     liveness_limit: Optional[float] = 30.0
     """Seconds that the daemon may be silent, even when asked, while something depends on it; then the connection counts
     as lost. None: for ever."""
@@ -35,7 +38,7 @@ class Limits:
     """Threads for the calls of one plain function that was registered without a concurrency."""
 
     def __post_init__(self) -> None:
-        for name in ("connect_timeout", "liveness_limit"):
+        for name in ("connect_timeout", "answer_grace", "liveness_limit"):
             seconds = getattr(self, name)
             if seconds is not None and not (seconds > 0 and math.isfinite(seconds)):
                 raise ValueError(f"{name} is {seconds!r}: it has to be more than 0 seconds")

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional
+from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Set
 
 from ._wire import Decoder, Direction, Frame, Kind, ProtocolViolation, encode
 
@@ -74,6 +74,8 @@ class Link(asyncio.Protocol):
         self.ready_since = 0.0
         self.requests: Dict[int, "OutgoingRequest"] = {}
         """Requests without a RESULT, by request id."""
+        self.overdue: Set[int] = set()
+        """Ids of calls that this client has ended because their RESULT did not come; it still may."""
         self.pings: Dict[int, Callable[[], None]] = {}
         """What a PONG brings about, by the id of its PING."""
         self.running: Dict[int, "Running"] = {}

@@ -1,5 +1,6 @@
 """What is asked of the daemon and answered by RESULT. Loop thread only, but for making them."""
 
+import asyncio
 import functools
 import time
 from typing import TYPE_CHECKING, Callable, Mapping, Optional
@@ -126,7 +127,7 @@ class OutgoingCall(OutgoingRequest):
     __slots__ = (
         "_connection", "function", "_name", "_payload", "_encoding", "_flags", "_metadata", "_deadline",
         "is_inside_handler", "results", "arguments", "_window", "_when_ended", "_request_id", "_link", "_is_cancelled",
-        "_cancel_error", "_arguments_have_ended",
+        "_cancel_error", "_arguments_have_ended", "_timer",
     )
 
     def __init__(
@@ -177,6 +178,7 @@ class OutgoingCall(OutgoingRequest):
         self._is_cancelled = False
         self._cancel_error: Optional[HostcallError] = None
         self._arguments_have_ended = False
+        self._timer: Optional[asyncio.TimerHandle] = None
 
     def begin(self, when_ended: Callable[[Optional[Reply], Optional[HostcallError]], None]) -> None:
         """The call begins; `when_ended` is told its outcome, a reply or an error, once."""
@@ -185,6 +187,34 @@ class OutgoingCall(OutgoingRequest):
             self.fail(self._cancel_error or _cancelled_before_sending())
         else:
             self._connection.submit(self)
+            if self._deadline is not None and self._when_ended is not None:
+                self._check_deadline()
+
+    def _check_deadline(self) -> None:
+        """Ends the call where the daemon does not: while it waits for a connection, or when it stays unanswered."""
+        assert self._deadline is not None
+        link = self._link
+        grace = 0.0 if link is None else self._connection.limits.answer_grace
+        left = self._deadline + grace - time.monotonic()
+        if left > 0:
+            self._timer = self._connection.loop.call_later(left, self._check_deadline)
+        elif link is None:
+            self.fail(
+                CallTimeout(
+                    f"there was no connection to hostcalld at {self._connection.path} before its deadline",
+                    status=Status.TIMEOUT,
+                )
+            )
+        else:
+            if link.requests.pop(self._request_id, None) is not None:
+                link.overdue.add(self._request_id)
+            self.fail(
+                CallTimeout(
+                    f"the daemon has not answered within {grace:g} s of the deadline (answer_grace)",
+                    status=Status.TIMEOUT,
+                )
+            )
+            self._connection.finish_shutdown_if_done()
 
     @property
     def has_ended(self) -> bool:
@@ -292,6 +322,9 @@ class OutgoingCall(OutgoingRequest):
         if when_ended is None:
             return
         self._when_ended = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         self._payload = b""
         if self.results is not None:
             self.results.end(error)
