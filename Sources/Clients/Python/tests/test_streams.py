@@ -2,7 +2,8 @@
 
 import asyncio
 import gc
-from typing import Any, AsyncIterator, Iterator, List
+from typing import Any, AsyncIterator, Callable, Dict, Iterator, List, Tuple
+from unittest import mock
 
 import hostcall
 from hostcall._wire import Flags, Kind, Status
@@ -297,6 +298,42 @@ class ServedStreamTests(ServingTestCase):
             peer.send(Kind.CANCEL, 7, status=Status.CANCELLED)
             self.assertEqual((await peer.next(Kind.COMPLETE)).status, Status.CANCELLED)
         self.assertEqual(closed, ["async", "plain"])
+
+    async def test_a_caller_that_leaves_is_no_error_of_a_plain_generator(self) -> None:
+        def items(request: hostcall.BlockingRequest) -> Iterator[str]:
+            while True:
+                yield "x"
+
+        def arguments(request: hostcall.BlockingRequest) -> str:
+            return "".join(one.text for one in request.arguments)
+
+        cases: List[Tuple[Callable[..., Any], Dict[str, int], Kind]] = [
+            (items, {"aux": 1}, Kind.ITEM), (arguments, {"flags": Flags.OPEN}, Kind.CREDIT),
+        ]
+        for handler, invoke, kind in cases:
+            with self.subTest(handler.__name__), mock.patch("hostcall._handlers.logger.error") as logged:
+                peer = await self.serving(handler)
+                peer.send(Kind.INVOKE, 7, function=1, timeout=10_000, **invoke)
+                await peer.next(kind)
+                peer.send(Kind.CANCEL, 7, status=Status.CANCELLED)
+                complete = await peer.next(Kind.COMPLETE)
+                self.assertEqual((complete.status, complete.payload), (Status.CANCELLED, b""))
+                logged.assert_not_called()
+
+    async def test_an_error_of_its_own_is_logged_also_after_the_end_of_the_call(self) -> None:
+        def handler(request: hostcall.BlockingRequest) -> None:
+            try:
+                while True:
+                    request.send("x")
+            except hostcall.Cancelled as error:
+                raise KeyError("no such session") from error
+
+        peer = await self.serving(handler)
+        peer.send(Kind.INVOKE, 7, function=1, timeout=10_000, aux=1)
+        await peer.next(Kind.ITEM)
+        with self.assertLogs("hostcall", "ERROR"):
+            peer.send(Kind.CANCEL, 7, status=Status.CANCELLED)
+            await peer.next(Kind.COMPLETE)
 
     async def test_arguments_are_granted_when_somebody_reads_and_end_with_the_last(self) -> None:
         async def asynchronous(request: hostcall.Request) -> str:

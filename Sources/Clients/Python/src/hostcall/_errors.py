@@ -88,6 +88,12 @@ class HostcallError(Exception):
         error.__cause__ = self.__cause__
         return error
 
+    def _says_the_same(self, other: "HostcallError") -> bool:
+        """Whether both are about one thing: an error that ends many waits is an object of its own in each."""
+        return (self.message, self.status, self.origin) == (other.message, other.status, other.origin) and (
+            other.correlation_id in (None, self.correlation_id)
+        )
+
 
 def _restored(kind: Type[_Error], arguments: Dict[str, Any]) -> _Error:
     return kind(**arguments)

@@ -9,7 +9,7 @@ from typing import Any, AsyncIterator, Awaitable, Callable, Iterator, Mapping, N
 
 from ._context import current
 from ._payload import Failure, Payload, Reply, Result, wire_payload
-from ._request import BlockingRequest, Request
+from ._request import AnyRequest, BlockingRequest, Request
 from ._wire import ASSIGNED_STATUSES, COMPLETION_STATUSES, NO_METADATA, RESERVED_KEY_PREFIX, Status, encode_metadata
 
 logger = logging.getLogger("hostcall")
@@ -76,8 +76,9 @@ def completion_of_result(result: Result) -> Completion:
         return _refused(str(error))
 
 
-def completion_of_error(error: BaseException, function: str, correlation_id: int) -> Completion:
-    """What an exception of a handler comes to; one that is no Failure is logged with its traceback."""
+def completion_of_error(error: BaseException, request: AnyRequest) -> Completion:
+    """What an exception of a handler comes to; one that is no Failure is logged with its traceback, unless it is how the
+    handler heard of the end of its call."""
     if isinstance(error, Failure):
         status = int(error.status)
         is_allowed = status in COMPLETION_STATUSES and status in ASSIGNED_STATUSES and status != Status.OK
@@ -87,9 +88,9 @@ def completion_of_error(error: BaseException, function: str, correlation_id: int
             )
         except (TypeError, ValueError) as mistake:
             return _refused(str(mistake))
-    if isinstance(error, asyncio.CancelledError):
+    if isinstance(error, asyncio.CancelledError) or request._running.is_end_of_call(error):
         return CANCELLED
-    logger.error("%s failed (call %d)", function, correlation_id, exc_info=error)
+    logger.error("%s failed (call %d)", request.function, request.correlation_id, exc_info=error)
     text = str(error) or type(error).__name__
     return Completion(Status.FAILED, payload=text.encode(errors="replace"))
 
@@ -119,7 +120,7 @@ async def run_async(handler: Callable[[Request], Any], kind: HandlerKind, reques
             result = None
             await _send_all(handler(request), request)
     except (Exception, asyncio.CancelledError) as error:
-        return completion_of_error(error, request.function, request.correlation_id)
+        return completion_of_error(error, request)
     return completion_of_result(result)
 
 
@@ -147,7 +148,7 @@ def _run_plain(handler: Callable[[BlockingRequest], Any], kind: HandlerKind, req
                 result.close()
             raise TypeError("a plain function has returned something to await: register it as async def")
     except BaseException as error:  # A thread has nobody else to tell of SystemExit.
-        return completion_of_error(error, request.function, request.correlation_id)
+        return completion_of_error(error, request)
     return completion_of_result(result)
 
 

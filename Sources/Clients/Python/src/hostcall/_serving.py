@@ -30,7 +30,7 @@ class Running:
 
     __slots__ = (
         "client", "loop", "link", "correlation_id", "function", "results", "arguments", "was_cancelled", "has_started",
-        "task", "blocking",
+        "task", "blocking", "_end",
     )
 
     def __init__(self, frame: Frame, function: str, link: Link, connection: "Connection") -> None:
@@ -48,6 +48,7 @@ class Running:
         self.has_started = False
         self.task: Optional["asyncio.Task[None]"] = None
         self.blocking: Optional[BlockingRequest] = None
+        self._end: Optional[HostcallError] = None
         if frame.aux:
             self.results = ItemSender(frame.aux)
             self.results.open(link, frame.id)
@@ -64,11 +65,16 @@ class Running:
     def cancel(self, error: HostcallError) -> None:
         """The call has ended: its handler is asked to stop."""
         self.was_cancelled = True
+        self._end = error
         self.end_streams(error)
         if self.blocking is not None:
             self.blocking.cancelled.set()
         if self.task is not None:
             self.task.cancel()
+
+    def is_end_of_call(self, error: BaseException) -> bool:
+        """Whether the handler got the error because its call had ended, as what waits for items does."""
+        return self._end is not None and isinstance(error, HostcallError) and error._says_the_same(self._end)
 
     def wait_for(self, work: "Coroutine[Any, Any, Any]") -> Any:
         """Has the loop do something, and waits for it in a handler's thread."""
