@@ -287,6 +287,37 @@ class EndTests(ServingTestCase):
         self.assertEqual((await peer.next(Kind.COMPLETE)).status, Status.CANCELLED)
         self.assertEqual(seen, [True])
 
+    async def test_what_a_plain_function_waits_for_is_cancelled_with_its_call(self) -> None:
+        raised: List[hostcall.HostcallError] = []
+
+        def calls(request: hostcall.BlockingRequest) -> None:
+            request.client.call("leaf")
+
+        def streams(request: hostcall.BlockingRequest) -> None:
+            for _ in request.client.stream("leaf"):
+                pass
+
+        def cleans_up(request: hostcall.BlockingRequest) -> None:
+            try:
+                request.client.call("leaf")
+            except hostcall.HostcallError as error:
+                raised.append(error)
+            request.client.call("after")
+
+        for handler in (calls, streams, cleans_up):
+            with self.subTest(handler.__name__), mock.patch("hostcall._handlers.logger.error") as logged:
+                peer = await self.serving(handler)
+                peer.send(Kind.INVOKE, 7, function=1, timeout=10_000)
+                leaf = await peer.next(Kind.CALL)
+                peer.send(Kind.CANCEL, 7, status=Status.CANCELLED)
+                self.assertEqual((await peer.next(Kind.CANCEL)).id, leaf.id)
+                peer.result(leaf, Status.CANCELLED)
+                if handler is cleans_up:
+                    peer.result(await peer.next(Kind.CALL))
+                self.assertEqual((await peer.next(Kind.COMPLETE)).status, Status.CANCELLED)
+                logged.assert_not_called()
+        self.assertEqual(str(raised[0]), "f: CANCELLED from the daemon: the call has ended (call 7)")
+
     async def test_losing_the_connection_cancels_what_runs(self) -> None:
         started, cancelled = asyncio.Event(), asyncio.Event()
         in_thread, told = threading.Event(), threading.Event()

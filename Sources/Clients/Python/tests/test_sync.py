@@ -98,6 +98,20 @@ class SyncTests(unittest.TestCase):
             break
         self.assertTrue(ended.wait(GENEROUS))
 
+    def test_cancelling_passes_through_plain_functions(self) -> None:
+        held, cancelled = threading.Event(), threading.Event()
+
+        def leaf(request: hostcall.BlockingRequest) -> None:
+            held.set()
+            if request.cancelled.wait(GENEROUS):
+                cancelled.set()
+
+        self.client.register("leaf", leaf)
+        self.client.register("outer", lambda request: request.client.call("leaf").text)
+        with self.client.stream("outer"):
+            self.assertTrue(held.wait(GENEROUS))
+        self.assertTrue(cancelled.wait(GENEROUS))
+
     def test_events_and_their_end(self) -> None:
         with self.client.events("door.*") as events:
             self.assertEqual(self.client.publish("door.opened", "front"), 1)

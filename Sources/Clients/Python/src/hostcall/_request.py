@@ -173,10 +173,14 @@ class BlockingRequest(AnyRequest):
 
     @property
     def client(self) -> "sync.Client":
-        """The client that serves the call, for calls on behalf of it from this thread."""
+        """The client that serves the call, for calls on behalf of it from this thread.
+
+        Calls and streams by it that are under way when this call ends are cancelled with it, and raise why it ended;
+        what is called after that, to leave things in order, is not.
+        """
         from . import sync
 
-        return sync.Client(self._running.client, self._running.loop)
+        return sync.Client(self._running.client, self._running.loop, self._running.calls)
 
     @property
     def arguments(self) -> Iterator[Item]:

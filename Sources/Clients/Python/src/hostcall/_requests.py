@@ -3,7 +3,7 @@
 import asyncio
 import functools
 import time
-from typing import TYPE_CHECKING, Callable, Mapping, Optional
+from typing import TYPE_CHECKING, Callable, Mapping, Optional, Set
 
 from ._context import current
 from ._errors import CallTimeout, HostcallError, InvalidArgument, Overloaded, TooLarge, Unavailable, result_error
@@ -128,6 +128,7 @@ class OutgoingCall(OutgoingRequest):
         "_connection", "function", "_name", "_payload", "_encoding", "_flags", "_metadata", "_deadline",
         "is_inside_handler", "results", "arguments", "_window", "_when_ended", "_request_id", "_link", "_is_cancelled",
         "_cancel_error", "_arguments_have_ended", "_timer",
+        "_calls_of_handler",
     )
 
     def __init__(
@@ -179,6 +180,12 @@ class OutgoingCall(OutgoingRequest):
         self._cancel_error: Optional[HostcallError] = None
         self._arguments_have_ended = False
         self._timer: Optional[asyncio.TimerHandle] = None
+        self._calls_of_handler: "Optional[Set[OutgoingCall]]" = None
+
+    def belong_to(self, calls_of_handler: "Set[OutgoingCall]") -> None:
+        """It is among those that a handler in a thread waits for, until it ends. In the thread, before it begins."""
+        self._calls_of_handler = calls_of_handler
+        calls_of_handler.add(self)
 
     def begin(self, when_ended: Callable[[Optional[Reply], Optional[HostcallError]], None]) -> None:
         """The call begins; `when_ended` is told its outcome, a reply or an error, once."""
@@ -325,6 +332,8 @@ class OutgoingCall(OutgoingRequest):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._calls_of_handler is not None:
+            self._calls_of_handler.discard(self)
         self._payload = b""
         if self.results is not None:
             self.results.end(error)

@@ -13,6 +13,7 @@ from ._limits import clamped_window
 from ._link import Link
 from ._registration import Registration, RegistrationRecord, State, Unregistering
 from ._request import BlockingRequest, Request
+from ._requests import OutgoingCall
 from ._timeouts import Seconds
 from ._wire import Flags, Frame, Kind, ProtocolViolation, Status, STATUSES, encode
 
@@ -30,7 +31,7 @@ class Running:
 
     __slots__ = (
         "client", "loop", "link", "correlation_id", "function", "results", "arguments", "was_cancelled", "has_started",
-        "task", "blocking", "_end",
+        "task", "blocking", "calls", "_end",
     )
 
     def __init__(self, frame: Frame, function: str, link: Link, connection: "Connection") -> None:
@@ -48,6 +49,8 @@ class Running:
         self.has_started = False
         self.task: Optional["asyncio.Task[None]"] = None
         self.blocking: Optional[BlockingRequest] = None
+        self.calls: Set[OutgoingCall] = set()
+        """What the handler, in its thread, has called and waits for."""
         self._end: Optional[HostcallError] = None
         if frame.aux:
             self.results = ItemSender(frame.aux)
@@ -69,6 +72,8 @@ class Running:
         self.end_streams(error)
         if self.blocking is not None:
             self.blocking.cancelled.set()
+        for call in list(self.calls):
+            call.cancel(error)
         if self.task is not None:
             self.task.cancel()
 

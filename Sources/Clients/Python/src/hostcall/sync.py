@@ -13,7 +13,7 @@ import asyncio
 import concurrent.futures
 import os
 import threading
-from typing import Any, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Optional, TypeVar
+from typing import Any, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Optional, Set, TypeVar
 
 from ._client import Client as AsyncClient
 from ._client import connect as connect_async
@@ -41,9 +41,12 @@ class Client:
     RuntimeError where they would hold up the loop that has to serve them.
     """
 
-    def __init__(self, client: AsyncClient, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, client: AsyncClient, loop: asyncio.AbstractEventLoop, calls_of_handler: Optional[Set[OutgoingCall]] = None
+    ) -> None:
         self._client = client
         self._loop = loop
+        self._calls_of_handler = calls_of_handler
 
     def call(
         self, function: str, payload: Payload = b"", *, encoding: Optional[int] = None,
@@ -77,6 +80,8 @@ class Client:
         _refuse_loop(self._loop)
         if arguments is not None:
             check_iterable(arguments)
+        if self._calls_of_handler is not None:
+            call.belong_to(self._calls_of_handler)
         outcome: "concurrent.futures.Future[Reply]" = concurrent.futures.Future()
 
         def begin() -> None:
@@ -114,6 +119,8 @@ class Client:
 
         if arguments is not None:
             check_iterable(arguments)
+        if self._calls_of_handler is not None:
+            call.belong_to(self._calls_of_handler)
 
         async def begin() -> AsyncStream:
             return AsyncStream(call, self._loop, None if arguments is None else _in_threads(arguments))
