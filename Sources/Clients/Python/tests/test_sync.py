@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import sys
 import threading
 import unittest
 from typing import Any, Iterator, List
@@ -196,6 +197,106 @@ print(os.waitpid(child, 0)[1], client.call("hostcall.echo", b"y").text)
         with program(source, self.daemon.path) as process:
             output, errors = process.communicate(timeout=GENEROUS)
             self.assertEqual((output, process.returncode), ("0 y\n", 0), errors)
+
+    def test_a_client_of_another_process_says_so(self) -> None:
+        source = """
+import os, sys, hostcall
+with hostcall.sync.connect(sys.argv[1]) as client:
+    stream = client.stream("hostcall.echo")
+    child = os.fork()
+    if child == 0:
+        for attempt in (lambda: client.call("f"), client.ping, lambda: next(stream), lambda: client.send("f")):
+            try:
+                attempt()
+            except hostcall.Closed as error:
+                print(error, flush=True)
+        stream.close()
+        sys.exit(3)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), client.call("hostcall.echo", b"y").text)
+"""
+        with program(source, self.daemon.path) as process:
+            output, errors = process.communicate(timeout=GENEROUS)
+        refusal = "this client was made in another process, from which this one was forked: connect anew\n"
+        self.assertEqual((output, process.returncode), (refusal * 4 + "3 y\n", 0), errors)
+
+    def test_exiting_in_a_function_ends_its_call_and_no_client(self) -> None:
+        async def leaves(request: hostcall.Request) -> None:
+            sys.exit("enough")
+
+        async def leaves_elsewhere(request: hostcall.Request) -> str:
+            task = asyncio.get_running_loop().create_task(leaves(request))
+            task.add_done_callback(lambda done: done.exception())
+            asyncio.get_running_loop().call_soon(asyncio.get_running_loop().stop)
+            await request.client.ping()
+            return "still here"
+
+        def arguments() -> Iterator[str]:
+            yield "1"
+            sys.exit("no more")
+
+        self.client.register("leaves", leaves)
+        self.client.register("elsewhere", leaves_elsewhere)
+        self.client.register("count", lambda request: hostcall.JSON(len(list(request.arguments))))
+        with self.assertLogs("hostcall", "ERROR") as logs:
+            with self.assertRaisesRegex(hostcall.Failed, "enough"):
+                self.client.call("leaves", timeout=GENEROUS)
+            self.assertEqual(self.client.call("elsewhere", timeout=GENEROUS).text, "still here")
+            with self.assertRaisesRegex(hostcall.Cancelled, "no more"):
+                self.client.call("count", arguments=arguments(), timeout=GENEROUS)
+        self.assertIn("leaves failed", logs.output[0])
+        self.assertEqual(self.client.call("hostcall.echo", b"x").text, "x")
+
+    def test_the_end_of_the_background_loop_is_told_to_those_who_wait(self) -> None:
+        source = """
+import sys, threading, hostcall
+client = hostcall.sync.connect(sys.argv[1])
+held, told = threading.Event(), []
+def hold(request):
+    held.set()
+    request.cancelled.wait()
+client.register("hold", hold)
+def attempt(work):
+    try:
+        work()
+    except hostcall.Closed as error:
+        told.append(str(error))
+events = client.events("a")
+threads = [threading.Thread(target=attempt, args=(work,)) for work in (lambda: client.call("hold"), lambda: next(events))]
+for thread in threads:
+    thread.start()
+held.wait()
+client._loop.call_soon_threadsafe(client._loop._selector.close)
+for thread in threads:
+    thread.join()
+attempt(client.ping)
+attempt(lambda: client.call("hold"))
+print(len(told), set(told))
+with hostcall.sync.connect(sys.argv[1]) as other:
+    print(other.call("hostcall.echo", b"anew").text)
+"""
+        with program(source, self.daemon.path) as process:
+            output, errors = process.communicate(timeout=GENEROUS)
+        self.assertRegex(output, r"4 \{.*the background loop of hostcall\.sync has ended: .*\(connect anew\).*\}\nanew\n", errors)
+
+    def test_arguments_that_wait_starve_no_others_and_hold_no_program(self) -> None:
+        source = """
+import sys, threading, hostcall
+client = hostcall.sync.connect(sys.argv[1])
+client.register("count", lambda request: hostcall.JSON(len(list(request.arguments))))
+waits = threading.Semaphore(0)
+def endless():
+    waits.release()
+    threading.Event().wait()
+    yield "never"
+for _ in range(40):
+    threading.Thread(target=lambda: client.call("count", arguments=endless()), daemon=True).start()
+for _ in range(40):
+    waits.acquire()
+print(client.call("count", arguments=["1", "2"]).json(), flush=True)
+"""
+        with program(source, self.daemon.path) as process:
+            output, errors = process.communicate(timeout=GENEROUS)
+        self.assertEqual((output, process.returncode), ("2\n", 0), errors)
 
     def test_functions_that_are_async_run_too(self) -> None:
         async def handler(request: hostcall.Request) -> str:

@@ -49,6 +49,8 @@ class Connection:
         reconnect: Optional[Reconnect],
     ) -> None:
         self.loop = loop
+        self.process_id = os.getpid()
+        """The process that it belongs to; a forked one has the same memory, and nobody who works with it."""
         self.path = path
         self.limits = limits
         self._hello = encode(

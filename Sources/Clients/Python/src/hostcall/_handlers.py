@@ -7,6 +7,7 @@ import inspect
 import logging
 from typing import Any, AsyncIterator, Awaitable, Callable, Iterator, Mapping, NamedTuple, Union
 
+from ._background import ends_loop
 from ._context import current
 from ._payload import Failure, Payload, Reply, Result, wire_payload
 from ._request import AnyRequest, BlockingRequest, Request
@@ -119,7 +120,9 @@ async def run_async(handler: Callable[[Request], Any], kind: HandlerKind, reques
         else:
             result = None
             await _send_all(handler(request), request)
-    except (Exception, asyncio.CancelledError) as error:
+    except BaseException as error:
+        if ends_loop(error):
+            raise
         return completion_of_error(error, request)
     return completion_of_result(result)
 

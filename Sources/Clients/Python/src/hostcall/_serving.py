@@ -6,6 +6,7 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Any, Coroutine, List, Optional, Set
 
+from ._background import BackgroundLoop
 from ._errors import Closed, HostcallError, status_error
 from ._handlers import CANCELLED, Completion, Handler, run_async, run_plain
 from ._items import ItemReceiver, ItemSender, item_too_large
@@ -84,7 +85,10 @@ class Running:
     def wait_for(self, work: "Coroutine[Any, Any, Any]") -> Any:
         """Has the loop do something, and waits for it in a handler's thread."""
         try:
-            return asyncio.run_coroutine_threadsafe(work, self.loop).result()
+            future = asyncio.run_coroutine_threadsafe(work, self.loop)
+            if isinstance(self.loop, BackgroundLoop):
+                self.loop.awaited(future)
+            return future.result()
         except RuntimeError:
             # The loop is closed, so nothing has begun; where it was the work's own error this does nothing.
             work.close()

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any, AsyncIterable, Iterable, Optional, Union
 
+from ._background import ends_loop
 from ._errors import HostcallError, status_error
 from ._payload import Item, Payload, Reply, wire_payload
 from ._requests import OutgoingCall
@@ -143,7 +144,11 @@ async def _feed(call: OutgoingCall, arguments: Any) -> None:
                 return call.end_arguments()
             except HostcallError as error:
                 return call.cancel(error)
-            except Exception as cause:
+            except asyncio.CancelledError:
+                raise
+            except BaseException as cause:
+                if ends_loop(cause):
+                    raise
                 reason = status_error(Status.CANCELLED, f"its arguments ended with an error: {cause}")
                 reason.__cause__ = cause
                 return call.cancel(reason)

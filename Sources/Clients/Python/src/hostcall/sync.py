@@ -11,13 +11,14 @@ of their own. Names, parameters and errors are those of the asyncio client.
 
 import asyncio
 import concurrent.futures
+import functools
 import os
-import threading
 from typing import Any, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping, Optional, Set, TypeVar
 
+from ._background import Background, BackgroundLoop
 from ._client import Client as AsyncClient
 from ._client import connect as connect_async
-from ._errors import HostcallError
+from ._errors import Closed, HostcallError
 from ._events import Event
 from ._events import Events as AsyncEvents
 from ._handlers import Handler
@@ -29,6 +30,7 @@ from ._requests import OutgoingCall
 from ._socket import SocketPath
 from ._stream import Stream as AsyncStream
 from ._stream import check_iterable, feed
+from ._threads import HandlerThreads
 from ._timeouts import Seconds
 
 _Value = TypeVar("_Value")
@@ -38,7 +40,8 @@ class Client:
     """A program's way to its daemon, for any thread, any number at a time. Made by `hostcall.sync.connect`.
 
     Leaving `with` closes it. Its methods wait, so they are not for code that runs on an event loop: they raise
-    RuntimeError where they would hold up the loop that has to serve them.
+    RuntimeError where they would hold up the loop that has to serve them. A forked process connects anew: there they
+    raise Closed.
     """
 
     def __init__(
@@ -56,7 +59,7 @@ class Client:
         """Calls a host function and waits for its outcome, as `hostcall.Client.call`.
 
         An exception that interrupts the wait, such as KeyboardInterrupt, cancels the call, also in the worker.
-        `arguments` are stepped through in a thread of their own.
+        `arguments` are stepped through in a thread of their own, which does not keep the program from ending.
         """
         call = OutgoingCall(
             self._client._connection, function, payload, encoding=encoding, timeout=timeout, metadata=metadata,
@@ -77,6 +80,7 @@ class Client:
         self._outcome(call, None)
 
     def _outcome(self, call: OutgoingCall, arguments: Optional[Iterable[Payload]]) -> Reply:
+        self._refuse_other_process()
         _refuse_loop(self._loop)
         if arguments is not None:
             check_iterable(arguments)
@@ -97,6 +101,8 @@ class Client:
 
             call.begin(when_ended)
 
+        if isinstance(self._loop, BackgroundLoop):
+            self._loop.awaited(outcome)
         self._loop.call_soon_threadsafe(begin)
         try:
             return outcome.result()
@@ -176,8 +182,12 @@ class Client:
         return self._run(self._client.ping())
 
     def close(self) -> None:
-        """Closes at once: calls under way fail with Closed, running handlers are cancelled."""
-        self._run(self._client.close())
+        """Closes at once: calls under way fail with Closed, running handlers are cancelled.
+
+        In a process that was forked from the client's own this does nothing: the client is the other process's.
+        """
+        if not self._is_of_other_process:
+            self._run(self._client.close())
 
     def shutdown(self) -> None:
         """Leaves in good order: takes no more calls, finishes those it has, sends their outcomes, and closes."""
@@ -197,9 +207,24 @@ class Client:
         return repr(self._client).replace("hostcall.Client", "hostcall.sync.Client")
 
     def _run(self, work: "Coroutine[Any, Any, _Value]") -> _Value:
+        try:
+            self._refuse_other_process()
+        except Closed:
+            work.close()
+            raise
         return _run_on(self._loop, work)
 
+    @property
+    def _is_of_other_process(self) -> bool:
+        return self._client._connection.process_id != os.getpid()
+
+    def _refuse_other_process(self) -> None:
+        if self._is_of_other_process:
+            raise Closed("this client was made in another process, from which this one was forked: connect anew")
+
     def _later(self, work: Callable[[], None]) -> None:
+        if self._is_of_other_process:
+            return
         try:
             self._loop.call_soon_threadsafe(work)
         except RuntimeError:
@@ -305,25 +330,7 @@ def connect(
     return Client(_run_on(loop, begin()), loop)
 
 
-class _Background:
-    """The thread with the loop that all clients of the process share, made at the first use."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._loop: Optional[asyncio.AbstractEventLoop] = None
-        self._process_id = 0
-
-    def loop(self) -> asyncio.AbstractEventLoop:
-        with self._lock:
-            # Threads do not follow into a forked process, which gets a loop of its own.
-            if self._loop is None or self._process_id != os.getpid():
-                self._loop = asyncio.new_event_loop()
-                self._process_id = os.getpid()
-                threading.Thread(target=self._loop.run_forever, name="hostcall loop", daemon=True).start()
-            return self._loop
-
-
-_background = _Background()
+_background = Background()
 
 
 def _refuse_loop(loop: asyncio.AbstractEventLoop) -> None:
@@ -340,6 +347,8 @@ def _run_on(loop: asyncio.AbstractEventLoop, work: "Coroutine[Any, Any, _Value]"
     try:
         _refuse_loop(loop)
         future = asyncio.run_coroutine_threadsafe(work, loop)
+        if isinstance(loop, BackgroundLoop):
+            loop.awaited(future)
     except RuntimeError:
         work.close()
         raise
@@ -351,12 +360,45 @@ def _run_on(loop: asyncio.AbstractEventLoop, work: "Coroutine[Any, Any, _Value]"
 
 
 async def _in_threads(elements: Iterable[Payload]) -> AsyncIterator[Payload]:
-    """Steps through an iterable without holding up the loop."""
+    """Steps through an iterable in a thread of its own, which holds up neither the loop, nor others, nor the program's end.
+    """
     loop = asyncio.get_running_loop()
-    iterator = iter(elements)
+    thread = HandlerThreads(1, "arguments")
     end = object()
-    while True:
-        element: Any = await loop.run_in_executor(None, next, iterator, end)
-        if element is end:
-            return
-        yield element
+    iterator: Optional[Iterator[Payload]] = None
+
+    def step(stepped: "asyncio.Future[Any]") -> None:
+        nonlocal iterator
+        element: Any = end
+        failure: Optional[BaseException] = None
+        try:
+            if iterator is None:
+                iterator = iter(elements)
+            element = next(iterator, end)
+        except BaseException as error:
+            failure = error
+        try:
+            loop.call_soon_threadsafe(_settle, stepped, element, failure)
+        except RuntimeError:
+            # The loop is closed, and nobody waits.
+            pass
+
+    try:
+        while True:
+            stepped: "asyncio.Future[Any]" = loop.create_future()
+            thread.submit(functools.partial(step, stepped))
+            element = await stepped
+            if element is end:
+                return
+            yield element
+    finally:
+        thread.close()
+
+
+def _settle(stepped: "asyncio.Future[Any]", element: object, failure: Optional[BaseException]) -> None:
+    if stepped.done():
+        return
+    if failure is None:
+        stepped.set_result(element)
+    else:
+        stepped.set_exception(failure)
