@@ -375,6 +375,46 @@ class LeavingTests(FakeDaemonTestCase):
                 self.assertEqual(len((await peer.next(Kind.COMPLETE)).payload), 900_000)
             await soon(leaving)
 
+    async def test_shutdown_does_not_wait_for_ever_for_a_daemon_that_does_not_read(self) -> None:
+        client, peer = await self.connected(limits=hostcall.Limits(drain_timeout=0.05))
+
+        async def answer(request: hostcall.Request) -> bytes:
+            return bytes(900_000)
+
+        registering = self.begin(client.register("f", answer))
+        await peer.register()
+        await soon(registering)
+        leaving = self.begin(client.shutdown())
+        await peer.next(Kind.GOAWAY)
+        ping = await peer.next(Kind.PING)
+        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        with self.assertLogs("hostcall", "WARNING") as logs:
+            peer.send(Kind.INVOKE, 7, function=1, timeout=10_000)
+            peer.send(Kind.PONG, ping.id)
+            await soon(leaving)
+        self.assertRegex(logs.output[0], r"not read the last \d+ bytes within 0\.05 s \(drain_timeout\)")
+
+    async def test_shutdown_does_not_wait_for_ever_for_a_daemon_that_says_nothing(self) -> None:
+        client, peer = await self.connected(limits=hostcall.Limits(liveness_limit=0.06))
+        await soon(client.shutdown())
+        self.assertTrue(client.is_closed)
+
+    async def test_a_daemon_that_asks_for_life_and_reads_nothing_is_given_up(self) -> None:
+        largest = 1 << 16
+        client, peer = await self.connected(limits=hostcall.Limits(largest_queue_bytes=largest), reconnect=None)
+        link = client._connection.link
+        assert link is not None
+        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        most = 0
+        ids = iter(range(1, 1 << 20))
+        while not client.is_closed:
+            for _ in range(100):
+                peer.send(Kind.PING, next(ids), payload=b"12345678")
+            await asyncio.sleep(0)
+            most = max(most, link.queued_bytes)
+        self.assertIn("sends PING and reads nothing", str(await soon(client.wait_closed())))
+        self.assertTrue(largest // 2 < most < 2 * largest, most)
+
     async def test_goaway_of_the_daemon_lets_calls_end_and_takes_none(self) -> None:
         client, peer = await self.connected()
         calling = self.begin(client.call("f"))

@@ -7,6 +7,7 @@ from typing import Any, List, Optional
 from unittest import mock
 
 import hostcall
+from hostcall._link import Link
 from hostcall._threads import HandlerThreads
 from hostcall._wire import Flags, Frame, Kind, Status
 
@@ -22,6 +23,13 @@ class ServingTestCase(FakeDaemonTestCase):
         await peer.register()
         self.registration = await soon(registering)
         return peer
+
+    @property
+    def link(self) -> Link:
+        """The client's end of that connection."""
+        link = self.client._connection.link
+        assert link is not None
+        return link
 
     async def completion(self, handler: Any, **invoke: Any) -> Frame:
         """What an INVOKE comes to."""
@@ -345,6 +353,29 @@ class EndTests(ServingTestCase):
         peer.close()
         await soon(cancelled.wait())
         await until(told.is_set)
+
+
+    async def test_outcomes_wait_for_a_daemon_that_does_not_read(self) -> None:
+        largest = 1 << 20
+        ended: List[int] = []
+
+        async def handler(request: hostcall.Request) -> bytes:
+            ended.append(request.correlation_id)
+            return bytes(largest // 2)
+
+        peer = await self.serving(handler, limits=hostcall.Limits(largest_queue_bytes=largest))
+        link = self.link
+        peer.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        for number in range(1, 21):
+            peer.send(Kind.INVOKE, number, function=1, timeout=10_000)
+        await until(lambda: len(ended) == 20 and len(link.held_completions) > 10)
+        self.assertLessEqual(link.queued_bytes, 2 * largest)
+        peer.send(Kind.CANCEL, 20, status=Status.CANCELLED)
+        await until(lambda: link.running[20].was_cancelled)
+        peer.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        completions = [await peer.next(Kind.COMPLETE) for _ in range(20)]
+        self.assertEqual([complete.id for complete in completions], list(range(1, 21)))
+        self.assertEqual([len(complete.payload) for complete in completions], [largest // 2] * 19 + [0])
 
 
 class InheritingTests(ServingTestCase):

@@ -255,7 +255,7 @@ class Connection:
         elif kind == Kind.CANCEL:
             self.serving.receive_cancel(frame, link)
         elif kind == Kind.PING:
-            link.send(Kind.PONG, frame.id, payload=frame.payload)
+            self._receive_ping(frame, link)
         elif kind == Kind.PONG:
             answered = link.pings.pop(frame.id, None)
             if answered is not None:
@@ -267,6 +267,14 @@ class Connection:
         elif frame.id not in link.running:
             # Otherwise it was an item or credit that met the end of its call on the way, of which CANCEL tells.
             logger.debug("the daemon did not take the completion of call %d: %s", frame.id, STATUSES[frame.status])
+
+    def _receive_ping(self, frame: Frame, link: Link) -> None:
+        if link.has_room(0):
+            return link.send(Kind.PONG, frame.id, payload=frame.payload)
+        largest = self.limits.largest_queue_bytes
+        self.link_ended(
+            link, f"the daemon sends PING and reads nothing, and {largest} bytes wait for it (largest_queue_bytes)"
+        )
 
     def _receive_item(self, frame: Frame, link: Link) -> None:
         if frame.id & REQUEST_MARK:
@@ -399,7 +407,7 @@ class Connection:
             if link.goaway_was_seen and link.is_idle:
                 # The last outcomes may still have to leave.
                 self._draining = link
-                link.drain()
+                link.drain(self.limits.drain_timeout)
                 self._finish_closing(None)
 
     def close(self) -> None:

@@ -1,6 +1,7 @@
 """One connection to the daemon, with everything that ends with it."""
 
 import asyncio
+import logging
 import os
 from typing import TYPE_CHECKING, Callable, Dict, List, NamedTuple, Optional, Set
 
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from ._registration import RegistrationRecord
     from ._requests import OutgoingRequest
     from ._serving import Running
+
+logger = logging.getLogger("hostcall")
 
 FLUSH_BYTES = 256 << 10
 """Bytes of output past which a turn of the loop does not wait for its end to hand them to the socket."""
@@ -60,6 +63,7 @@ class Link(asyncio.Protocol):
         self._connection = connection
         self._loop = loop
         self._item_queue_bytes = limits.item_queue_bytes
+        self._largest_queue_bytes = limits.largest_queue_bytes
         self._decoder = Decoder(Direction.TO_PEER, limits.largest_frame_bytes)
         self._transport: Optional[asyncio.Transport] = None
         self._output: List[bytes] = []
@@ -86,6 +90,8 @@ class Link(asyncio.Protocol):
         """Whether the daemon does not read, so that items wait with their senders."""
         self.held_senders: Dict["ItemSender", None] = {}
         """Streams whose next items wait until the daemon has read more, in their order."""
+        self.held_completions: List[Callable[[], None]] = []
+        """Outcomes that wait until the daemon has read more, in their order."""
         self.has_subscribed = False
         self.was_heard = True
         """Whether anything came since the liveness timer last fired."""
@@ -114,6 +120,11 @@ class Link(asyncio.Protocol):
         """Bytes that the socket has not taken."""
         buffered = 0 if self._transport is None else self._transport.get_write_buffer_size()
         return self._output_bytes + buffered
+
+    def has_room(self, body_bytes: int) -> bool:
+        """Whether so many bytes more may wait for the daemon; where not, `resume_writing` comes once it has read."""
+        self.flush()
+        return not self.is_held or self.queued_bytes + body_bytes <= self._largest_queue_bytes
 
     def see_goaway(self) -> None:
         """The daemon has seen our GOAWAY."""
@@ -177,12 +188,21 @@ class Link(asyncio.Protocol):
         else:
             self._transport.close()
 
-    def drain(self) -> None:
-        """Closes the socket once it has taken all that was written, however long that takes."""
+    def drain(self, timeout: float) -> None:
+        """Closes the socket once it has taken all that was written, within so many seconds."""
         self.is_closed = True
         self.flush()
         if self._transport is not None:
             self._transport.close()
+            timer = self._loop.call_later(timeout, self._give_up_draining, timeout)
+            self.ended.add_done_callback(lambda _: timer.cancel())
+
+    def _give_up_draining(self, timeout: float) -> None:
+        logger.warning(
+            "the daemon has not read the last %d bytes within %g s (drain_timeout): outcomes are lost",
+            self.queued_bytes, timeout,
+        )
+        self.abort()
 
     def abort(self) -> None:
         """Closes the socket at once, with what it has not taken."""
@@ -194,7 +214,8 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
-        transport.set_write_buffer_limits(high=self._item_queue_bytes, low=self._item_queue_bytes // 2)
+        high = min(self._item_queue_bytes, self._largest_queue_bytes)
+        transport.set_write_buffer_limits(high=high, low=high // 2)
         if self.is_closed:
             transport.abort()
 
@@ -231,6 +252,10 @@ class Link(asyncio.Protocol):
         self.held_senders = {}
         for sender in senders:
             sender.release()
+        completions = self.held_completions
+        self.held_completions = []
+        for complete in completions:
+            complete()
 
     def data_received(self, data: bytes) -> None:
         if self.is_closed:

@@ -67,7 +67,7 @@ class Liveness:
         if not link.was_heard and link.awaits_life:
             return connection.link_ended(link, f"the daemon has answered nothing for {limit:g} s")
         matters = (
-            not link.is_idle or connection.serving.has_registrations or connection.subscriptions.has_subscriptions
+            not link.is_idle or link.pings or connection.serving.has_registrations or connection.subscriptions.has_subscriptions
         )
         link.awaits_life = False
         if not link.was_heard and matters:

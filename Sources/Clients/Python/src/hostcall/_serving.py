@@ -246,6 +246,9 @@ class Serving:
         link = running.link
         if link.is_closed or link.running.get(running.correlation_id) is not running:
             return
+        if link.is_held and not link.has_room(0 if running.was_cancelled else len(completion.payload)):
+            link.held_completions.append(functools.partial(self._finish, running, completion))
+            return
         del link.running[running.correlation_id]
         # They refer to each other, and nothing is to be left for the collector.
         running.task = running.blocking = None
