@@ -242,6 +242,64 @@ class RegisteringTests(FakeDaemonTestCase):
         self.assertEqual((await peer.next(Kind.UNREGISTER)).function, 2)
 
 
+class WorkerTests(FakeDaemonTestCase):
+    def worker(self) -> hostcall.Worker:
+        """One with two functions, which it registers one after the other."""
+        worker = hostcall.Worker(self.daemon.path)
+
+        @worker.function("f")
+        async def f(request: hostcall.Request) -> str:
+            return "f"
+
+        @worker.function("g")
+        async def g(request: hostcall.Request) -> str:
+            return "g"
+
+        return worker
+
+    async def test_leaving_while_it_registers_is_in_good_order(self) -> None:
+        worker = self.worker()
+        ready: List[bool] = []
+        serving = self.begin(worker.serve(on_ready=lambda: ready.append(True)))
+        peer = await self.daemon.accept()
+        await peer.welcome()
+        request = await peer.next(Kind.REGISTER)
+        leaving = self.begin(worker.shutdown())
+        await peer.next(Kind.GOAWAY)
+        ping = await peer.next(Kind.PING)
+        peer.result(request, call=0, aux=1)
+        # It was on its way, and is answered.
+        peer.send(Kind.INVOKE, 7, function=1, timeout=1_000)
+        self.assertEqual((await peer.next(Kind.COMPLETE)).payload, b"f")
+        peer.send(Kind.PONG, ping.id)
+        await soon(leaving)
+        await soon(serving)
+        self.assertEqual(ready, [])
+
+    async def test_leaving_before_it_is_connected_or_when_that_fails_is_too(self) -> None:
+        for is_welcome in (True, False):
+            worker = self.worker()
+            serving = self.begin(worker.serve())
+            peer = await self.daemon.accept()
+            await peer.next(Kind.HELLO)
+            await soon(worker.shutdown())
+            if is_welcome:
+                peer.send(Kind.WELCOME, 5, function=1, aux=1, metadata={"max-frame": "1000"})
+                await peer.ended()
+            else:
+                peer.close()
+            await soon(serving)
+
+    async def test_closing_while_it_registers_is_too(self) -> None:
+        worker = self.worker()
+        serving = self.begin(worker.serve())
+        peer = await self.daemon.accept()
+        await peer.welcome()
+        await peer.next(Kind.REGISTER)
+        await soon(worker.close())
+        await soon(serving)
+
+
 class EndTests(ServingTestCase):
     async def test_a_cancelled_call_cancels_its_task_and_completes_as_cancelled(self) -> None:
         heard = asyncio.Event()

@@ -5,6 +5,7 @@ import signal
 from typing import Any, Callable, Dict, List, Optional, Tuple, TypeVar
 
 from ._client import Client, connect
+from ._errors import CannotConnect, Closed, ConnectionLost
 from ._handlers import Handler, handler_kind
 from ._limits import Limits, Reconnect
 from ._requests import pattern_name
@@ -68,20 +69,33 @@ class Worker:
     async def serve(self, *, on_ready: Optional[Callable[[], None]] = None) -> None:
         """Connects, registers everything, and serves until `shutdown` or `close`, or until the task is cancelled.
 
-        `on_ready` is called once calls can come. Raises CannotConnect where the daemon is not there at first (later
+        `on_ready` is called once calls can come, unless the worker is told to leave before. Raises CannotConnect where the daemon is not there at first (later
         losses are mended), and what registering raises.
         """
         if not self._functions:
             raise RuntimeError("there is nothing to serve: give the worker functions by @worker.function(name)")
+        try:
+            await self._serve(on_ready)
+        except (CannotConnect, Closed, ConnectionLost):
+            # What is about to be left may be gone before.
+            if not self._is_told_to_leave:
+                raise
+
+    async def _serve(self, on_ready: Optional[Callable[[], None]]) -> None:
         path, client_name, limits, reconnect = self._connecting
         async with connect(path, client_name=client_name, limits=limits, reconnect=reconnect) as client:
             self._client = client
-            for name, handler, options in self._functions:
-                await client.register(name, handler, **options)
-            if on_ready is not None:
-                on_ready()
             if self._is_told_to_leave:
-                await client.shutdown()
+                return
+            try:
+                for name, handler, options in self._functions:
+                    await client.register(name, handler, **options)
+            except Closed:
+                # Calls of what was registered before are still finished.
+                if not self._is_told_to_leave:
+                    raise
+            if on_ready is not None and not self._is_told_to_leave:
+                on_ready()
             reason = await client.wait_closed()
         if reason is not None:
             raise reason
@@ -94,6 +108,7 @@ class Worker:
 
     async def close(self) -> None:
         """Closes at once: what runs is cancelled."""
+        self._is_told_to_leave = True
         if self._client is not None:
             await self._client.close()
 
