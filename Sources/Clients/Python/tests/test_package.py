@@ -33,19 +33,32 @@ class PackageTests(unittest.TestCase):
         self.assertEqual(done.returncode, 0, done.stdout)
         return done.stdout
 
+    @staticmethod
+    def files_in(folder: str) -> "list[str]":
+        return sorted(str(file) for file in pathlib.Path(folder).rglob("*") if "__pycache__" not in file.parts)
+
     def test_installs_into_a_fresh_environment_and_works_in_an_empty_folder(self) -> None:
         with tempfile.TemporaryDirectory() as folder:
             source, environment, empty = (os.path.join(folder, name) for name in ("source", "environment", "empty"))
-            # A build leaves files beside the sources, so it gets a copy.
             shutil.copytree(PACKAGE, source, ignore=shutil.ignore_patterns("__pycache__", "tests", "*.egg-info"))
             os.mkdir(empty)
             # What builds it comes from outside of the environment, so that no network is needed.
             self.run_in(folder, sys.executable, "-m", "venv", "--system-site-packages", environment)
             python = os.path.join(environment, "bin", "python")
-            self.run_in(
-                folder, python, "-m", "pip", "install", "--quiet", "--no-index", "--no-build-isolation",
+            install = (
+                python, "-m", "pip", "install", "--quiet", "--no-index", "--no-build-isolation", "--force-reinstall",
                 "--disable-pip-version-check", source,
             )
+            module = pathlib.Path(source, "src", "hostcall", "deleted.py")
+            sources = self.files_in(source)
+            module.touch()
+            self.run_in(folder, *install)
+            self.run_in(empty, python, "-c", "import hostcall.deleted")
+            # Nothing of a build stays in the sources, so the next one is of what is there.
+            module.unlink()
+            self.assertEqual(self.files_in(source), sources)
+            self.run_in(folder, *install)
+            self.run_in(empty, python, "-c", "import importlib.util as u; assert not u.find_spec('hostcall.deleted')")
             output = self.run_in(empty, python, "-c", USE)
             self.assertEqual(
                 output,
