@@ -261,7 +261,8 @@ def attempt(work):
     except hostcall.Closed as error:
         told.append(str(error))
 events = client.events("a")
-threads = [threading.Thread(target=attempt, args=(work,)) for work in (lambda: client.call("hold"), lambda: next(events))]
+works = (lambda: client.call("hold"), lambda: next(events))
+threads = [threading.Thread(target=attempt, args=(work,)) for work in works]
 for thread in threads:
     thread.start()
 held.wait()
@@ -276,7 +277,8 @@ with hostcall.sync.connect(sys.argv[1]) as other:
 """
         with program(source, self.daemon.path) as process:
             output, errors = process.communicate(timeout=GENEROUS)
-        self.assertRegex(output, r"4 \{.*the background loop of hostcall\.sync has ended: .*\(connect anew\).*\}\nanew\n", errors)
+        told = r"4 \{.*the background loop of hostcall\.sync has ended: .*\(connect anew\).*\}\nanew\n"
+        self.assertRegex(output, told, errors)
 
     def test_arguments_that_wait_starve_no_others_and_hold_no_program(self) -> None:
         source = """

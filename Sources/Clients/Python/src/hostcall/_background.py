@@ -70,8 +70,10 @@ def _fail(future: "concurrent.futures.Future[Any]", error: Closed) -> None:
 
 
 def ends_loop(error: BaseException) -> bool:
-    """Whether what a user's function raised on the running loop has to be passed on to the loop: it is to end a program's
-    own one, where it is SystemExit or KeyboardInterrupt, and not the one in the background."""
+    """Whether what a user's function raised on the running loop has to be passed on to the loop.
+
+    SystemExit and KeyboardInterrupt are to end a loop of the program's own, and not the one in the background.
+    """
     if isinstance(error, (SystemExit, KeyboardInterrupt)):
         return not isinstance(asyncio.get_running_loop(), BackgroundLoop)
     return isinstance(error, GeneratorExit)

@@ -78,8 +78,10 @@ def completion_of_result(result: Result) -> Completion:
 
 
 def completion_of_error(error: BaseException, request: AnyRequest) -> Completion:
-    """What an exception of a handler comes to; one that is no Failure is logged with its traceback, unless it is how the
-    handler heard of the end of its call."""
+    """What an exception of a handler comes to.
+
+    One that is no Failure is logged with its traceback, unless it is how the handler heard of the end of its call.
+    """
     if isinstance(error, Failure):
         status = int(error.status)
         is_allowed = status in COMPLETION_STATUSES and status in ASSIGNED_STATUSES and status != Status.OK

@@ -22,12 +22,12 @@ class Limits:
     """Seconds that the daemon may be silent, even when asked, while something depends on it; then the connection counts
     as lost. None: for ever."""
     drain_timeout: float = 10.0
-    """Seconds that the daemon may take to read the last outcomes of a client that shuts down; then it closes without."""
+    """Seconds that the daemon may take to read the last outcomes at a shutdown; then the client closes without."""
     largest_frame_bytes: int = 256 << 20
     """Bytes of the largest body that is taken from the daemon. What is larger ends its call with TOO_LARGE."""
     largest_queue_bytes: int = 256 << 20
-    """Bytes that may wait for a daemon that does not read. A call beyond it ends with OVERLOADED at once, the outcome of
-    a call that runs here waits, and a daemon that goes on with PING counts as lost."""
+    """Bytes that may wait for a daemon that does not read. A call beyond it ends with OVERLOADED at once, an outcome of a
+    call that runs here waits, and a daemon that goes on with PING counts as lost."""
     item_window: int = 32
     """Items of one stream that may be on their way to their reader in this program: results of a call whose `stream`
     does not say, and arguments of each call that is answered. 1 to 1,048,576."""

@@ -66,11 +66,10 @@ class Liveness:
         connection = self._connection
         if not link.was_heard and link.awaits_life:
             return connection.link_ended(link, f"the daemon has answered nothing for {limit:g} s")
-        matters = (
-            not link.is_idle or link.pings or connection.serving.has_registrations or connection.subscriptions.has_subscriptions
-        )
+        is_asked = not link.is_idle or bool(link.pings)
+        is_serving = connection.serving.has_registrations or connection.subscriptions.has_subscriptions
         link.awaits_life = False
-        if not link.was_heard and matters:
+        if not link.was_heard and (is_asked or is_serving):
             link.awaits_life = True
             self.ping_unheard(link, lambda: None)
         link.was_heard = False

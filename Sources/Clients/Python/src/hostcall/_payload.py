@@ -148,8 +148,8 @@ def _utf8(text: str) -> bytes:
     except UnicodeEncodeError as error:
         code = ord(text[error.start])
         raise InvalidArgument(
-            f"the text cannot be sent: U+{code:04X} at the place {error.start} is half of a character, which UTF-8 cannot "
-            'hold (send bytes, such as text.encode(errors="replace"))'
+            f"the text cannot be sent: U+{code:04X} at the place {error.start} is half of a character, which UTF-8 "
+            'cannot hold (send bytes, such as text.encode(errors="replace"))'
         ) from None
 
 

@@ -69,8 +69,8 @@ class Worker:
     async def serve(self, *, on_ready: Optional[Callable[[], None]] = None) -> None:
         """Connects, registers everything, and serves until `shutdown` or `close`, or until the task is cancelled.
 
-        `on_ready` is called once calls can come, unless the worker is told to leave before. Raises CannotConnect where the daemon is not there at first (later
-        losses are mended), and what registering raises.
+        `on_ready` is called once calls can come, unless the worker is told to leave before. Raises CannotConnect where
+        the daemon is not there at first (later losses are mended), and what registering raises.
         """
         if not self._functions:
             raise RuntimeError("there is nothing to serve: give the worker functions by @worker.function(name)")

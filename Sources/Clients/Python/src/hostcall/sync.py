@@ -360,8 +360,7 @@ def _run_on(loop: asyncio.AbstractEventLoop, work: "Coroutine[Any, Any, _Value]"
 
 
 async def _in_threads(elements: Iterable[Payload]) -> AsyncIterator[Payload]:
-    """Steps through an iterable in a thread of its own, which holds up neither the loop, nor others, nor the program's end.
-    """
+    """Steps through an iterable in a thread of its own, which holds up neither the loop nor the end of the program."""
     loop = asyncio.get_running_loop()
     thread = HandlerThreads(1, "arguments")
     end = object()
