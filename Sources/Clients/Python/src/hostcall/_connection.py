@@ -3,9 +3,11 @@
 import asyncio
 import errno
 import logging
+import math
 import os
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING, Callable, List, Optional
 
 from ._errors import CannotConnect, Closed, ConnectionLost, HostcallError, ShuttingDown
@@ -27,6 +29,9 @@ logger = logging.getLogger("hostcall")
 
 FEATURES = "streams,events"
 """What this client can do beyond version 1, as HELLO names it."""
+
+DEADLINE_CHECK_SECONDS = 0.01
+"""Seconds between looks at which calls are overdue, at least: each of them goes through all calls."""
 
 BUSY_RETRY_SECONDS = 0.005
 """Seconds between attempts at a daemon whose queue of connections is full."""
@@ -74,6 +79,8 @@ class Connection:
         self._retry_backoff = Backoff(self._reconnect_policy)
         self._connect_deadline = 0.0
         self._connect_timer: Optional[asyncio.TimerHandle] = None
+        self._next_due = math.inf
+        self._due_timer: Optional[asyncio.TimerHandle] = None
         self._retry_timer: Optional[asyncio.TimerHandle] = None
         self._opening: "Optional[asyncio.Task[None]]" = None
         self._first_answer: "asyncio.Future[None]" = loop.create_future()
@@ -202,6 +209,27 @@ class Connection:
             request.fail(Closed("this client is shutting down"))
         else:
             request.fail(self.closed_error)
+
+    def watch_deadline(self, due: float) -> None:
+        """A call is due then, on the clock of `time.monotonic()`: all calls are looked at when the first of them is."""
+        if due < self._next_due:
+            self._cancel_timer(self._due_timer)
+            self._next_due = due
+            delay = max(due - time.monotonic(), DEADLINE_CHECK_SECONDS)
+            self._due_timer = self.loop.call_later(delay, self._end_overdue_calls)
+
+    def _end_overdue_calls(self) -> None:
+        self._next_due = math.inf
+        now = time.monotonic()
+        requests = self._waiting if self.link is None else self._waiting + list(self.link.requests.values())
+        for call in list(requests):
+            due = call.due if isinstance(call, OutgoingCall) else None
+            if due is not None and due <= now:
+                assert isinstance(call, OutgoingCall)
+                call.end_overdue()
+            elif due is not None:
+                self.watch_deadline(due)
+        self.finish_shutdown_if_done()
 
     @property
     def closed_error(self) -> HostcallError:
@@ -420,6 +448,7 @@ class Connection:
         if self.phase is Phase.CLOSED:
             return
         self.phase = Phase.CLOSED
+        self._cancel_timer(self._due_timer)
         link = self.link
         waiting = self._drop_link()
         self.closed.set_result(reason)

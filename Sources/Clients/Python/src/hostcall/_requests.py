@@ -1,6 +1,5 @@
 """What is asked of the daemon and answered by RESULT. Loop thread only, but for making them."""
 
-import asyncio
 import functools
 import time
 from typing import TYPE_CHECKING, Callable, Mapping, Optional, Set
@@ -127,8 +126,7 @@ class OutgoingCall(OutgoingRequest):
     __slots__ = (
         "_connection", "function", "_name", "_payload", "_encoding", "_flags", "_metadata", "_deadline",
         "is_inside_handler", "results", "arguments", "_window", "_when_ended", "_request_id", "_link", "_is_cancelled",
-        "_cancel_error", "_arguments_have_ended", "_timer",
-        "_calls_of_handler",
+        "_cancel_error", "_arguments_have_ended", "_calls_of_handler",
     )
 
     def __init__(
@@ -179,7 +177,6 @@ class OutgoingCall(OutgoingRequest):
         self._is_cancelled = False
         self._cancel_error: Optional[HostcallError] = None
         self._arguments_have_ended = False
-        self._timer: Optional[asyncio.TimerHandle] = None
         self._calls_of_handler: "Optional[Set[OutgoingCall]]" = None
 
     def belong_to(self, calls_of_handler: "Set[OutgoingCall]") -> None:
@@ -194,34 +191,28 @@ class OutgoingCall(OutgoingRequest):
             self.fail(self._cancel_error or _cancelled_before_sending())
         else:
             self._connection.submit(self)
-            if self._deadline is not None and self._when_ended is not None:
-                self._check_deadline()
+            due = self.due
+            if due is not None:
+                self._connection.watch_deadline(due)
 
-    def _check_deadline(self) -> None:
-        """Ends the call where the daemon does not: while it waits for a connection, or when it stays unanswered."""
-        assert self._deadline is not None
+    @property
+    def due(self) -> Optional[float]:
+        """When this client ends it by itself, on the clock of `time.monotonic()`; None for never."""
+        if self._deadline is None or self._when_ended is None:
+            return None
+        return self._deadline if self._link is None else self._deadline + self._connection.limits.answer_grace
+
+    def end_overdue(self) -> None:
+        """It is due: it still waits for a connection, or the daemon has not ended it."""
         link = self._link
-        grace = 0.0 if link is None else self._connection.limits.answer_grace
-        left = self._deadline + grace - time.monotonic()
-        if left > 0:
-            self._timer = self._connection.loop.call_later(left, self._check_deadline)
-        elif link is None:
-            self.fail(
-                CallTimeout(
-                    f"there was no connection to hostcalld at {self._connection.path} before its deadline",
-                    status=Status.TIMEOUT,
-                )
-            )
+        if link is None:
+            sentence = f"there was no connection to hostcalld at {self._connection.path} before its deadline"
         else:
+            grace = self._connection.limits.answer_grace
+            sentence = f"the daemon has not answered within {grace:g} s of the deadline (answer_grace)"
             if link.requests.pop(self._request_id, None) is not None:
                 link.overdue.add(self._request_id)
-            self.fail(
-                CallTimeout(
-                    f"the daemon has not answered within {grace:g} s of the deadline (answer_grace)",
-                    status=Status.TIMEOUT,
-                )
-            )
-            self._connection.finish_shutdown_if_done()
+        self.fail(CallTimeout(sentence, status=Status.TIMEOUT))
 
     @property
     def has_ended(self) -> bool:
@@ -329,9 +320,6 @@ class OutgoingCall(OutgoingRequest):
         if when_ended is None:
             return
         self._when_ended = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
         if self._calls_of_handler is not None:
             self._calls_of_handler.discard(self)
         self._payload = b""
