@@ -212,6 +212,9 @@ class OutgoingCall(OutgoingRequest):
             sentence = f"the daemon has not answered within {grace:g} s of the deadline (answer_grace)"
             if link.requests.pop(self._request_id, None) is not None:
                 link.overdue.add(self._request_id)
+            # Should the daemon go on, the worker need not.
+            if not self._is_cancelled and not link.is_closed:
+                link.send(Kind.CANCEL, self._request_id)
         self.fail(CallTimeout(sentence, status=Status.TIMEOUT))
 
     @property
