@@ -93,8 +93,8 @@ class CallingTests(FakeDaemonTestCase):
 
     async def test_a_daemon_that_does_not_answer_in_time_ends_nothing_else(self) -> None:
         client, peer = await self.connected(limits=hostcall.Limits(answer_grace=0.05))
-        calling = self.begin(client.call("f", timeout=0.01))
-        stream = client.stream("g", timeout=0.01, arguments=["x"])
+        calling = self.begin(client.call("f", timeout=0.2))
+        stream = client.stream("g", timeout=0.2, arguments=["x"])
         first, second = await peer.next(Kind.CALL), await peer.next(Kind.CALL)
         sentence = r"TIMEOUT: the daemon has not answered within 0\.05 s of the deadline"
         with self.assertRaisesRegex(hostcall.CallTimeout, "f: " + sentence) as raised:
@@ -102,6 +102,8 @@ class CallingTests(FakeDaemonTestCase):
         self.assertEqual((raised.exception.origin, raised.exception.status), ("client", Status.TIMEOUT))
         with self.assertRaisesRegex(hostcall.CallTimeout, "g: " + sentence):
             await soon(stream.__anext__())
+        cancelled = {(await peer.next(Kind.CANCEL)).id, (await peer.next(Kind.CANCEL)).id}
+        self.assertEqual(cancelled, {first.id, second.id})
         # What comes late is passed over, and only once.
         peer.send(Kind.ITEM, second.id, payload=b"late")
         peer.send(Kind.CREDIT, second.id, aux=1)
