@@ -16,6 +16,26 @@ package final class ItemReceiver: Sendable {
     case failed(HostcallError)
   }
 
+  /// What follows the items that are there.
+  ///
+  /// Not an optional ``Next``: to tell that it is nil optimised code compares the padding of its payloads.
+  private enum Ending {
+    /// More may come. To both others.
+    case open
+    /// Nothing: the stream is complete. The end.
+    case complete
+    /// An error. The end.
+    case failed(HostcallError)
+
+    init(_ error: HostcallError?) {
+      self = error.map(Ending.failed) ?? .complete
+    }
+
+    var isOpen: Bool {
+      if case .open = self { true } else { false }
+    }
+  }
+
   /// What becomes of items that come.
   private enum Use {
     /// They are kept for the consumer. To `dropping`, `abandoned`.
@@ -35,24 +55,31 @@ package final class ItemReceiver: Sendable {
     var isGrantedByHand = false
     var nextPlace: UInt32 = 0
     var use = Use.keeping
-    /// What follows the items that are there; nil while more may come.
-    var ending: Next?
+    var ending = Ending.open
     var waiters = Waiters<Next>()
 
     /// What a consumer can have now, nil where it has to wait.
     mutating func take() -> Next? {
       if let item = items.popFirst() { return .item(item) }
-      guard let ending else { return nil }
+      switch ending {
+      case .open: return nil
       // Some items may be missing, so it is not the end that it seems.
-      if case .end = ending, use == .abandoned { return .failed(ItemReceiver.cancelled) }
-      return ending
+      case .complete: return use == .abandoned ? .failed(ItemReceiver.cancelled) : .end
+      case .failed(let error): return .failed(error)
+      }
     }
 
-    var valueWhenCancelled: Next { ending ?? .failed(ItemReceiver.cancelled) }
+    var valueWhenCancelled: Next {
+      switch ending {
+      case .open: .failed(ItemReceiver.cancelled)
+      case .complete: .end
+      case .failed(let error): .failed(error)
+      }
+    }
 
     /// Gives what the window has room for, once that is half of it.
     mutating func creditDue() -> UInt32 {
-      guard ending == nil, use != .abandoned, !isGrantedByHand else { return 0 }
+      guard ending.isOpen, use != .abandoned, !isGrantedByHand else { return 0 }
       let room = window - items.count - credit
       guard room >= (window + 1) / 2 else { return 0 }
       credit += room
@@ -101,7 +128,7 @@ package final class ItemReceiver: Sendable {
     let step = state.withLock { state -> Step in
       // The call is over here and the daemon has not heard of it yet.
       if state.use == .abandoned { return .done(nil, .end, isLast: isLast, due: 0) }
-      if state.ending != nil { return .broken("ITEM after the last one") }
+      if !state.ending.isOpen { return .broken("ITEM after the last one") }
       guard place == state.nextPlace else { return .broken("ITEM at the place \(place), not \(state.nextPlace)") }
       guard isItem else { return .done(nil, .end, isLast: true, due: 0) }
       guard state.credit > 0 else { return .broken("ITEM without credit") }
@@ -125,14 +152,14 @@ package final class ItemReceiver: Sendable {
   /// cancellation of its task.
   package func close(_ error: HostcallError) {
     state.withLock { state in
-      if state.ending == nil { state.ending = .failed(error) }
+      if state.ending.isOpen { state.ending = .failed(error) }
     }
   }
 
   /// No more items come: the stream is complete, or what it belongs to has ended with an error.
   package func end(_ error: HostcallError?) {
     let waiters = state.withLock { state -> [(Waiters<Next>.Continuation, Next)] in
-      if state.ending == nil { state.ending = error.map(Next.failed) ?? .end }
+      if state.ending.isOpen { state.ending = Ending(error) }
       var waiters: [(Waiters<Next>.Continuation, Next)] = []
       while !state.waiters.isEmpty, let next = state.take(), let waiter = state.waiters.popFirst() {
         waiters.append((waiter, next))
@@ -184,7 +211,7 @@ package final class ItemReceiver: Sendable {
   /// So many more items may come; false where none will, so that they are not to be granted.
   package func grantByHand(_ items: UInt32) -> Bool {
     state.withLock { state in
-      guard state.ending == nil, state.use == .keeping else { return false }
+      guard state.ending.isOpen, state.use == .keeping else { return false }
       state.credit = min(state.credit + Int(items), ItemWindow.largestCredit)
       return true
     }
