@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple, Tuple
+
+from agent import Agent
 from behaviour import behaviour
 from expectation import expect, expect_equal
+from raw_peer import RawPeer
 from scene import Scene, synchronize
-from wire import Flags, Kind, Status
-
+from wire import Flags, Frame, Kind, Status
 
 CALLS_AT_ONCE = 100
 
@@ -42,15 +45,31 @@ def shutdown_inside(scene: Scene) -> None:
     agent.expect(ending, "done")
 
 
-@behaviour("close does not wait: calls end with `closed`, what it served is WORKER_LOST")
-def close(scene: Scene) -> None:
+class Busy(NamedTuple):
+    """A call that an agent answers, and one that it makes."""
+
+    registration: str
+    served: int
+    invocation: str
+    made: str
+    invoke: Frame
+
+
+def busy(scene: Scene) -> Tuple[Agent, RawPeer, RawPeer, Busy]:
+    """An agent in the middle of both, with the worker and the caller at the other ends."""
     worker = scene.peer()
     worker.register("other")
     agent, registration, caller = scene.serving()
     served = caller.call("work")
     invocation = agent.expect(registration, "invoke").values["call"]
     made = agent.tell("call", name="other")
-    invoke = worker.expect(Kind.INVOKE)
+    return agent, worker, caller, Busy(registration, served, invocation, made, worker.expect(Kind.INVOKE))
+
+
+@behaviour("close does not wait: calls end with `closed`, what it served is WORKER_LOST")
+def close(scene: Scene) -> None:
+    agent, worker, caller, both = busy(scene)
+    _, served, invocation, made, invoke = both
     agent.do("close")
     agent.expect_error(made, code="closed")
     agent.expect(invocation, "cancelled")
@@ -71,13 +90,8 @@ def close_sends(scene: Scene) -> None:
 
 @behaviour("the daemon stops in good order: new calls SHUTTING_DOWN, what runs is finished, and then it comes back")
 def daemon_stops(scene: Scene) -> None:
-    worker = scene.peer()
-    worker.register("other")
-    agent, registration, caller = scene.serving()
-    served = caller.call("work")
-    invocation = agent.expect(registration, "invoke").values["call"]
-    made = agent.tell("call", name="other")
-    invoke = worker.expect(Kind.INVOKE)
+    agent, worker, caller, both = busy(scene)
+    registration, served, invocation, made, invoke = both
     scene.daemon().begin_stop()
     worker.expect(Kind.GOAWAY)
     caller.expect(Kind.GOAWAY)
